@@ -1,0 +1,58 @@
+// Package schemas holds the contract as data: the clause register and an
+// OpenAPI document for each dialect, embedded in the binary.
+package schemas
+
+// A Level says how binding a clause is under a profile.
+type Level string
+
+// MUST fails a run, SHOULD warns, MAY is only recorded.
+const (
+	Must   Level = "MUST"
+	Should Level = "SHOULD"
+	May    Level = "MAY"
+)
+
+// A Profile says how stern the judge is.
+type Profile string
+
+// The profiles of the design: interop is the default gate, strict asks for an
+// exact server, paper takes the source document literally and never gates.
+const (
+	Interop Profile = "interop"
+	Strict  Profile = "strict"
+	Paper   Profile = "paper"
+)
+
+// A Route is one of the inference routes of a dialect.
+type Route string
+
+// The two routes of llama-v1: /v1/completions and /v1/chat/completions.
+const (
+	Completions Route = "completions"
+	Chat        Route = "chat"
+)
+
+// A Clause is one statement of the contract.
+type Clause struct {
+	ID        string            `yaml:"id" json:"id"`
+	Statement string            `yaml:"statement" json:"statement"`
+	Levels    map[Profile]Level `yaml:"levels" json:"levels"`
+	// Dialects maps a dialect (llama-v1, azure-inference, openai) to the
+	// routes on which the clause holds.
+	Dialects map[string][]Route `yaml:"dialects" json:"dialects"`
+	// Needs says what a judgement asks of the target: any, det (repeatable at
+	// temperature 0), coop (a model with known behaviour), cfg (small limits
+	// or fault injection), admin (the control plane).
+	Needs string `yaml:"needs" json:"needs"`
+	// Source names where the clause comes from: lines of the source document
+	// (S:n), standards, other servers.
+	Source string `yaml:"source" json:"source"`
+	// Why says what breaks for a client when the clause is not kept.
+	Why string `yaml:"why" json:"why,omitempty"`
+	// Judged says how evidence is judged, in a sentence.
+	Judged string `yaml:"judged" json:"judged,omitempty"`
+	// Conflict names where sources disagree and how the register decides.
+	Conflict string `yaml:"conflict" json:"conflict,omitempty"`
+	// Excluded says why the clause is not enforced; empty if it is.
+	Excluded string `yaml:"excluded" json:"excluded,omitempty"`
+}
