@@ -1,0 +1,129 @@
+package reports
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Finish prints the summary of a run from its document alone: counts by area,
+// what is not plainly kept, what it took, where the reports are and what it
+// all means. Paths are shown as given.
+func (t *Terminal) Finish(r *Result, paths []string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.endLine()
+
+	if len(r.Verdicts) > 0 {
+		t.printf("\n")
+		t.table(r)
+	}
+	t.list(r, Fail, "Broken")
+	t.list(r, Error, "Harness errors")
+	t.list(r, Warn, "Warnings")
+	t.list(r, Waived, "Broken, and waived")
+	t.grouped(r, Inconclusive, "Could not be shown either way")
+	t.grouped(r, Unsupported, "Refused by the target, and said so")
+
+	t.printf("\n  %s · %s · %s\n", plural(r.Summary.Requests, "request"), plural(r.Summary.Tokens, "token"), duration(r.Seconds))
+	for _, p := range paths {
+		t.printf("  %s\n", oneLine(p))
+	}
+
+	word, sentence := headline(r)
+	sign, c := symbols[Fail], alarm
+	switch {
+	case r.Summary.Conformant && r.Profile != "paper":
+		sign, c = symbols[Pass], gold
+	case r.Summary.ExitCode == ExitNotJudged, r.Interrupted, r.Profile == "paper":
+		sign, c = symbols[Inconclusive], cyan
+	}
+	t.printf("\n  %s  %s\n", t.paint(c, sign+" "+word), sentence)
+}
+
+// table prints counts by area; verdicts that nobody got have no column.
+func (t *Terminal) table(r *Result) {
+	total := &area{ID: "total", Counts: make(map[Status]int), Verdicts: r.Verdicts}
+	for _, v := range r.Verdicts {
+		total.Counts[v.Verdict]++
+	}
+	rows := byArea(r)
+	if len(rows) > 1 {
+		rows = append(rows, total)
+	}
+	first := len("area")
+	for _, a := range rows {
+		first = max(first, columns(oneLine(a.ID)))
+	}
+
+	head := "  " + pad("area", first) + "  clauses"
+	for _, s := range Statuses {
+		if total.Counts[s] > 0 {
+			head += "  " + string(s)
+		}
+	}
+	t.printf("%s\n", t.paint(faint, head))
+	for _, a := range rows {
+		line := "  " + pad(oneLine(a.ID), first) + fmt.Sprintf("  %7d", len(a.Verdicts))
+		for _, s := range Statuses {
+			if total.Counts[s] == 0 {
+				continue
+			}
+			width := len(s)
+			if n := a.Counts[s]; n == 0 {
+				line += "  " + t.paint(faint, fmt.Sprintf("%*s", width, "·"))
+			} else {
+				line += "  " + t.paint(statusColours[s], fmt.Sprintf("%*d", width, n))
+			}
+		}
+		t.printf("%s\n", line)
+	}
+}
+
+// list prints the clauses of one verdict, each with its reason on a line.
+func (t *Terminal) list(r *Result, status Status, title string) {
+	first := true
+	for _, v := range r.Verdicts {
+		if v.Verdict != status {
+			continue
+		}
+		if first {
+			t.printf("\n  %s\n", t.paint(bold, title))
+			first = false
+		}
+		start := fmt.Sprintf("  %s %s  ", t.paint(statusColours[status], symbol(status)), t.paint(bold, pad(oneLine(v.Clause), 8)))
+		t.printf("%s%s\n", start, cut(message(v), t.width-14))
+	}
+}
+
+// grouped prints the clauses of one verdict by reason, since one thing that
+// could not be learned often decides many clauses.
+func (t *Terminal) grouped(r *Result, status Status, title string) {
+	var reasons []string
+	clauses := make(map[string][]string)
+	for _, v := range r.Verdicts {
+		if v.Verdict != status {
+			continue
+		}
+		reason := message(v)
+		if !slices.Contains(reasons, reason) {
+			reasons = append(reasons, reason)
+		}
+		clauses[reason] = append(clauses[reason], oneLine(v.Clause))
+	}
+	for i, reason := range reasons {
+		if i == 0 {
+			t.printf("\n  %s\n", t.paint(bold, title))
+		}
+		t.printf("  %s %s\n", t.paint(statusColours[status], symbol(status)), cut(reason, t.width-4))
+		line := "   "
+		for _, id := range clauses[reason] {
+			if columns(line)+1+columns(id) > t.width {
+				t.printf("%s\n", t.paint(faint, line))
+				line = "   "
+			}
+			line += " " + id
+		}
+		t.printf("%s\n", t.paint(faint, strings.TrimRight(line, " ")))
+	}
+}
