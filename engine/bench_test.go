@@ -1,0 +1,66 @@
+package engine
+
+import (
+	"context"
+	"testing"
+
+	"github.com/touchstone-llm/touchstone/engine/internal/ggufwrite"
+)
+
+// embedded has the shape of the model in the binary: 2.7 M parameters, Q8_0.
+var embedded = ggufwrite.Shape{
+	Seed: 1, Context: 1024, Layers: 4, Dim: 256, Heads: 4, KVHeads: 2, FFN: 800, Type: ggufwrite.Q8_0,
+}
+
+func benchRequest(e *Engine, prompt, tokens int) Request {
+	r := Request{MaxTokens: tokens, N: 1, TopP: 1, IgnoreEOS: true, Logprobs: -1}
+	for i := range prompt {
+		r.Prompt = append(r.Prompt, i%200)
+	}
+	return r
+}
+
+func runRequest(b *testing.B, e *Engine, r Request) {
+	for _, err := range e.Generate(context.Background(), r) {
+		if err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkPrefill(b *testing.B) {
+	e := New(randomModel(b, embedded), Options{})
+	r := benchRequest(e, 512, 1)
+	for b.Loop() {
+		runRequest(b, e, r)
+	}
+	b.ReportMetric(512*float64(b.N)/b.Elapsed().Seconds(), "tokens/s")
+}
+
+func BenchmarkDecode(b *testing.B) {
+	e := New(randomModel(b, embedded), Options{})
+	for name, change := range map[string]func(r *Request){
+		"greedy":  func(r *Request) {},
+		"sampled": func(r *Request) { r.Temperature, r.TopP = 1, .9 },
+		"n=8":     func(r *Request) { r.Temperature, r.N = 1, 8 },
+		"beam=4":  func(r *Request) { r.UseBeamSearch, r.BestOf = true, 4 },
+	} {
+		r := benchRequest(e, 4, 128)
+		change(&r)
+		b.Run(name, func(b *testing.B) {
+			for b.Loop() {
+				runRequest(b, e, r)
+			}
+			b.ReportMetric(float64(128*max(r.N, r.BestOf))*float64(b.N)/b.Elapsed().Seconds(), "tokens/s")
+		})
+	}
+}
+
+func BenchmarkEncode(b *testing.B) {
+	tok := randomModel(b, ggufwrite.Small).Tokenizer()
+	text := "hello world, this is a text of several words; hello again!\n"
+	b.SetBytes(int64(len(text)))
+	for b.Loop() {
+		tok.Encode(text, false)
+	}
+}

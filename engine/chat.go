@@ -1,0 +1,205 @@
+package engine
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/ardanlabs/jinja"
+)
+
+// A Message is one turn of a conversation.
+type Message struct{ Role, Content string }
+
+// templateDate is what templates that name today's date are told, so that a
+// conversation has the same tokens every day. It is the default of Llama 3's.
+const templateDate = "26 Jul 2024"
+
+// ChatPrompt renders messages into the tokens of a prompt that the assistant
+// continues, by the file's tokenizer.chat_template. Without one, it is Llama 3's
+// format if the vocabulary has its special tokens, and else lines of
+// "role: content", the last of which is "assistant:".
+//
+// Special tokens come from the template only: what looks like one in a message
+// is plain text. An error is the template's own (it may refuse an order of
+// roles), or says that it cannot be read.
+func (m *Model) ChatPrompt(messages []Message) ([]int, error) {
+	chat, err := m.chat()
+	if err != nil {
+		return nil, err
+	}
+	return chat.prompt(messages)
+}
+
+// A chatTemplate turns messages into text with special tokens in it.
+type chatTemplate struct {
+	tokenizer *Tokenizer
+	borders   string // the first and last characters of all special tokens
+	render    func([]Message) (string, error)
+}
+
+// newChatTemplate compiles source, "" for one of the fallbacks.
+func newChatTemplate(source string, t *Tokenizer) (*chatTemplate, error) {
+	c := &chatTemplate{tokenizer: t}
+	var borders []rune
+	for _, id := range t.specials {
+		first, _ := utf8.DecodeRuneInString(t.tokens[id])
+		last, _ := utf8.DecodeLastRuneInString(t.tokens[id])
+		borders = append(borders, first, last)
+	}
+	slices.Sort(borders)
+	c.borders = string(slices.Compact(borders))
+	switch {
+	case source != "":
+		compiled, err := jinja.Compile(source)
+		if err != nil {
+			return nil, fmt.Errorf("engine: tokenizer.chat_template: %w", err)
+		}
+		c.render = func(messages []Message) (string, error) { return renderJinja(compiled, t, messages) }
+	case t.hasSpecial("<|start_header_id|>") && t.hasSpecial("<|end_header_id|>") && t.hasSpecial("<|eot_id|>"):
+		c.render = renderLlama3
+	default:
+		c.render = renderPlain
+	}
+	return c, nil
+}
+
+// prompt renders and encodes messages.
+//
+// A special token might be forged by a message, or by the end of one message
+// and the beginning of what follows. So the messages are rendered twice, as
+// they are and with every character at which a special token could begin or
+// end replaced by a stand-in. If both have the same special tokens, none is
+// forged; else the second is encoded, the stand-ins taken back in its plain
+// parts. A template sees the messages as they are wherever that is safe.
+func (c *chatTemplate) prompt(messages []Message) ([]int, error) {
+	text, err := c.render(messages)
+	if err != nil {
+		return nil, err
+	}
+	t := c.tokenizer
+	parts := t.partition(text, true)
+	if standIn, original := c.standIns(messages); standIn != nil {
+		safe := make([]Message, len(messages))
+		for i, m := range messages {
+			safe[i] = Message{standIn.Replace(m.Role), standIn.Replace(m.Content)}
+		}
+		text, err := c.render(safe)
+		if err != nil {
+			return nil, err
+		}
+		safeParts := t.partition(text, true)
+		if !slices.Equal(specialsOf(t, parts), specialsOf(t, safeParts)) {
+			parts = safeParts
+			for i := range parts {
+				if parts[i].id < 0 {
+					parts[i].text = original.Replace(parts[i].text)
+				}
+			}
+		}
+	}
+	var ids []int
+	start := true
+	for _, p := range parts {
+		if p.id >= 0 {
+			ids, start = append(ids, p.id), true
+		} else {
+			ids, start = t.encode(ids, p.text, start), false
+		}
+	}
+	return t.withBOS(ids), nil
+}
+
+// standIns returns the replacements of the characters of messages at which a
+// special token could begin or end, and the reverse; nil if there are none.
+// The stand-ins are of a private plane of Unicode and occur in no message.
+func (c *chatTemplate) standIns(messages []Message) (standIn, original *strings.Replacer) {
+	var all strings.Builder
+	for _, m := range messages {
+		all.WriteString(m.Role)
+		all.WriteString(m.Content)
+	}
+	if !strings.ContainsAny(all.String(), c.borders) {
+		return nil, nil
+	}
+	used := map[rune]bool{}
+	for _, r := range all.String() {
+		used[r] = true
+	}
+	var to, from []string
+	next := rune(0xF0000)
+	for _, r := range c.borders {
+		for used[next] {
+			next++
+		}
+		to = append(to, string(r), string(next))
+		from = append(from, string(next), string(r))
+		next++
+	}
+	return strings.NewReplacer(to...), strings.NewReplacer(from...)
+}
+
+// specialsOf returns the control tokens among parts, in order. Tokens that plain
+// text may become are not among them.
+func specialsOf(t *Tokenizer, parts []part) []int {
+	var ids []int
+	for _, p := range parts {
+		if p.id >= 0 && t.Special(p.id) {
+			ids = append(ids, p.id)
+		}
+	}
+	return ids
+}
+
+// hasSpecial says whether text is the name of a special token.
+func (t *Tokenizer) hasSpecial(text string) bool {
+	return slices.ContainsFunc(t.specials, func(id int) bool { return t.tokens[id] == text })
+}
+
+// renderJinja executes a template with the variables that Hugging Face gives it.
+func renderJinja(compiled *jinja.Template, t *Tokenizer, messages []Message) (text string, err error) {
+	defer func() {
+		// The template is part of a file that anybody may have made.
+		if r := recover(); r != nil {
+			err = fmt.Errorf("engine: tokenizer.chat_template: %v", r)
+		}
+	}()
+	list := make([]any, len(messages))
+	for i, m := range messages {
+		list[i] = map[string]any{"role": m.Role, "content": m.Content}
+	}
+	name := func(id int) string { return string(t.Bytes(id)) }
+	text, err = compiled.Render(map[string]any{
+		"messages":              list,
+		"add_generation_prompt": true,
+		"bos_token":             name(t.bos),
+		"eos_token":             name(t.eosID),
+		"tools":                 nil,
+		"date_string":           templateDate,
+	})
+	if err != nil {
+		return "", fmt.Errorf("engine: tokenizer.chat_template: %w", err)
+	}
+	return text, nil
+}
+
+// renderLlama3 is the format of Llama 3's model card.
+func renderLlama3(messages []Message) (string, error) {
+	var b strings.Builder
+	for _, m := range messages {
+		fmt.Fprintf(&b, "<|start_header_id|>%s<|end_header_id|>\n\n%s<|eot_id|>", m.Role, strings.TrimSpace(m.Content))
+	}
+	b.WriteString("<|start_header_id|>assistant<|end_header_id|>\n\n")
+	return b.String(), nil
+}
+
+// renderPlain is for models that know no conversations.
+func renderPlain(messages []Message) (string, error) {
+	var b strings.Builder
+	for _, m := range messages {
+		fmt.Fprintf(&b, "%s: %s\n", m.Role, m.Content)
+	}
+	b.WriteString("assistant:")
+	return b.String(), nil
+}

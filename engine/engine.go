@@ -1,0 +1,159 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"runtime"
+	"slices"
+	"sync/atomic"
+	"unicode/utf8"
+
+	"golang.org/x/sync/semaphore"
+)
+
+// Options tune an engine; the zero value works.
+type Options struct {
+	// MaxSequences bounds how many requests are computed at a time; 0 is one
+	// for each processor. Others wait for their turn, in the order in which
+	// they came, and so does a request before each of its steps: all make
+	// progress, and one whose caller is slow holds up no other.
+	MaxSequences int
+}
+
+// An Engine computes requests on one model. It is safe for concurrent use.
+type Engine struct {
+	model  *Model
+	slots  int
+	turns  *semaphore.Weighted // of slots; first come, first served
+	busy   atomic.Int64        // turns taken
+	closed atomic.Bool
+}
+
+// New returns an engine on m. The caller closes it before m.
+func New(m *Model, o Options) *Engine {
+	slots := o.MaxSequences
+	if slots <= 0 {
+		slots = runtime.GOMAXPROCS(0)
+	}
+	return &Engine{model: m, slots: slots, turns: semaphore.NewWeighted(int64(slots))}
+}
+
+// Model returns the model of the engine.
+func (e *Engine) Model() *Model { return e.model }
+
+// ErrClosed ends the requests of an engine that was closed.
+var ErrClosed = errors.New("engine: closed")
+
+// Close ends running requests with [ErrClosed] and returns when none computes
+// any more.
+func (e *Engine) Close() error {
+	if e.closed.Swap(true) {
+		return nil
+	}
+	// Whoever has a turn gives it back within one forward pass.
+	if err := e.turns.Acquire(context.Background(), int64(e.slots)); err != nil {
+		return err
+	}
+	e.turns.Release(int64(e.slots)) // those that wait see that it is closed
+	return nil
+}
+
+// Generate computes r. The work is done while the steps are ranged over; to
+// leave the loop, or to cancel ctx, ends it within one step. Steps may be
+// ranged over once or again: each time computes anew, and draws a new seed if
+// the request has none.
+func (e *Engine) Generate(ctx context.Context, r Request) Steps {
+	return func(yield func(Step, error) bool) {
+		err := r.Validate(e.model.config)
+		if err == nil {
+			err = newGeneration(e, r).run(ctx, yield)
+		}
+		if err != nil {
+			yield(Step{}, err)
+		}
+	}
+}
+
+// step takes a turn and computes rows.
+func (e *Engine) step(ctx context.Context, rows []row) error {
+	if len(rows) == 0 {
+		return nil
+	}
+	if err := e.turns.Acquire(ctx, 1); err != nil {
+		return err
+	}
+	defer e.turns.Release(1)
+	if e.closed.Load() {
+		return ErrClosed
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	busy := e.busy.Add(1)
+	defer e.busy.Add(-1)
+	e.model.forward(rows, max(1, runtime.GOMAXPROCS(0)/int(busy)))
+	return nil
+}
+
+// ErrContextLength matches, with errors.Is, every [*ContextError].
+var ErrContextLength = errors.New("prompt and max_tokens exceed the context length")
+
+// A ContextError says by how much a request exceeds the context.
+type ContextError struct {
+	Prompt    int // tokens of the prompt
+	MaxTokens int // tokens asked for
+	Context   int // tokens that fit
+}
+
+func (e *ContextError) Error() string {
+	return fmt.Sprintf("%v: %d prompt tokens and max_tokens %d make %d, but the context holds %d tokens",
+		ErrContextLength, e.Prompt, e.MaxTokens, e.Prompt+e.MaxTokens, e.Context)
+}
+
+// Is makes errors.Is(err, ErrContextLength) true.
+func (e *ContextError) Is(target error) bool { return target == ErrContextLength }
+
+// maxCandidates bounds what one request may ask for at a time.
+const maxCandidates = 1024
+
+// Validate says whether the engine can compute r on a model of shape c. The
+// error names the field; a request that is too long gets a [*ContextError].
+// Stop token ids that no token has are harmless.
+func (r Request) Validate(c Config) error {
+	bad := func(format string, args ...any) error { return fmt.Errorf("engine: "+format, args...) }
+	switch {
+	case len(r.Prompt) == 0:
+		return bad("Prompt has no tokens")
+	case r.MaxTokens < 1:
+		return bad("MaxTokens must be at least 1, got %d", r.MaxTokens)
+	case r.N < 1 || r.N > maxCandidates:
+		return bad("N must be in [1, %d], got %d", maxCandidates, r.N)
+	case r.BestOf != 0 && r.BestOf < r.N || r.BestOf > maxCandidates:
+		return bad("BestOf must be 0 or in [N, %d], got %d with N %d", maxCandidates, r.BestOf, r.N)
+	case r.UseBeamSearch && max(r.BestOf, r.N) > c.VocabSize:
+		return bad("BestOf %d is a beam wider than the vocabulary of %d", max(r.BestOf, r.N), c.VocabSize)
+	case !(r.Temperature >= 0) || math.IsInf(r.Temperature, 0):
+		return bad("Temperature must be finite and not negative, got %g", r.Temperature)
+	case !(r.TopP > 0 && r.TopP <= 1):
+		return bad("TopP must be in (0, 1], got %g", r.TopP)
+	case !(r.PresencePenalty >= -2 && r.PresencePenalty <= 2):
+		return bad("PresencePenalty must be in [-2, 2], got %g", r.PresencePenalty)
+	case r.Logprobs > 20:
+		return bad("Logprobs must be at most 20, got %d", r.Logprobs)
+	case slices.Contains(r.Stop, ""):
+		return bad("Stop holds an empty string")
+	case slices.ContainsFunc(r.Stop, func(s string) bool { return !utf8.ValidString(s) }):
+		return bad("Stop holds a string that is not UTF-8")
+	}
+	for i, id := range r.Prompt {
+		if id < 0 || id >= c.VocabSize {
+			return bad("Prompt[%d] is %d, but the vocabulary has %d tokens", i, id, c.VocabSize)
+		}
+	}
+	if len(r.Prompt) > c.ContextLength || r.MaxTokens > c.ContextLength-len(r.Prompt) {
+		return &ContextError{Prompt: len(r.Prompt), MaxTokens: r.MaxTokens, Context: c.ContextLength}
+	}
+	return nil
+}

@@ -1,0 +1,118 @@
+package ggufwrite
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+)
+
+// A Shape is the shape of a random model.
+type Shape struct {
+	Seed                                      uint64
+	Context, Layers, Dim, Heads, KVHeads, FFN int
+	Type                                      uint32 // of the matrices
+	Untied                                    bool
+}
+
+// Small is a shape that computes in microseconds.
+var Small = Shape{Seed: 1, Context: 128, Layers: 2, Dim: 32, Heads: 4, KVHeads: 2, FFN: 64}
+
+// Special tokens of a random model, in the order of their ids from 256 +
+// len(Merges) on.
+var Specials = []string{
+	"<|begin_of_text|>", "<|end_of_text|>", "<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>", "<|note|>",
+}
+
+// Merges of a random model: the token that the n-th makes has id 256+n.
+var Merges = []string{"h e", "l l", "he ll", "hell o", "Ġ w", "Ġw o"}
+
+// Random returns a model of random weights with a byte-level BPE tokenizer of
+// Llama 3's kind.
+func Random(s Shape) *File {
+	f := &File{Version: 3}
+	f.Set("general.architecture", "llama")
+	f.Set("general.name", "random")
+	f.Set("llama.context_length", uint32(s.Context))
+	f.Set("llama.block_count", uint32(s.Layers))
+	f.Set("llama.embedding_length", uint32(s.Dim))
+	f.Set("llama.feed_forward_length", uint32(s.FFN))
+	f.Set("llama.attention.head_count", uint32(s.Heads))
+	f.Set("llama.attention.head_count_kv", uint32(s.KVHeads))
+	f.Set("llama.attention.layer_norm_rms_epsilon", float32(1e-5))
+	vocab := AddTokenizer(f)
+
+	rng := rand.New(rand.NewPCG(s.Seed, 0))
+	add := func(name string, typ uint32, shape ...int) {
+		n := 1
+		var dims []uint64
+		for _, d := range shape {
+			n *= d
+			dims = append(dims, uint64(d))
+		}
+		data := make([]float32, n)
+		for i := range data {
+			if len(shape) == 1 {
+				data[i] = 1 + float32(rng.NormFloat64())/10
+			} else {
+				data[i] = float32(rng.NormFloat64() * 1.5 / math.Sqrt(float64(shape[0])))
+			}
+		}
+		f.Tensors = append(f.Tensors, Tensor{name, typ, dims, Encode(typ, data)})
+	}
+	kv := s.Dim / s.Heads * s.KVHeads
+	add("token_embd.weight", s.Type, s.Dim, vocab)
+	for i := range s.Layers {
+		blk := func(name string) string { return fmt.Sprintf("blk.%d.%s.weight", i, name) }
+		add(blk("attn_norm"), F32, s.Dim)
+		add(blk("attn_q"), s.Type, s.Dim, s.Dim)
+		add(blk("attn_k"), s.Type, s.Dim, kv)
+		add(blk("attn_v"), s.Type, s.Dim, kv)
+		add(blk("attn_output"), s.Type, s.Dim, s.Dim)
+		add(blk("ffn_norm"), F32, s.Dim)
+		add(blk("ffn_gate"), s.Type, s.Dim, s.FFN)
+		add(blk("ffn_up"), s.Type, s.Dim, s.FFN)
+		add(blk("ffn_down"), s.Type, s.FFN, s.Dim)
+	}
+	add("output_norm.weight", F32, s.Dim)
+	if s.Untied {
+		add("output.weight", s.Type, s.Dim, vocab)
+	}
+	return f
+}
+
+// AddTokenizer adds the metadata of a tokenizer and returns its size.
+func AddTokenizer(f *File) int {
+	var tokens []string
+	next := rune(256)
+	for c := range rune(256) {
+		r := c
+		if c <= ' ' || c >= 0x7f && c <= 0xa0 || c == 0xad {
+			r = next
+			next++
+		}
+		tokens = append(tokens, string(r))
+	}
+	for _, m := range Merges {
+		var a, b string
+		fmt.Sscanf(m, "%s %s", &a, &b)
+		tokens = append(tokens, a+b)
+	}
+	types := make([]int32, len(tokens))
+	for i := range types {
+		types[i] = 1
+	}
+	first := uint32(len(tokens))
+	for _, s := range Specials {
+		tokens = append(tokens, s)
+		types = append(types, 3)
+	}
+	f.Set("tokenizer.ggml.model", "gpt2")
+	f.Set("tokenizer.ggml.pre", "llama-bpe")
+	f.Set("tokenizer.ggml.tokens", tokens)
+	f.Set("tokenizer.ggml.token_type", types)
+	f.Set("tokenizer.ggml.merges", Merges)
+	f.Set("tokenizer.ggml.bos_token_id", first)
+	f.Set("tokenizer.ggml.eos_token_id", first+1)
+	f.Set("tokenizer.ggml.eot_token_id", first+4)
+	return len(tokens)
+}

@@ -1,0 +1,153 @@
+package engine
+
+import "math"
+
+// batchLen is the most rows of one forward pass: long prompts are computed in
+// chunks of it, so that others get their turn in between.
+const batchLen = 64
+
+// A row is one token to compute: the next of its sequence. Rows of the same
+// sequence stand in the order of their tokens.
+type row struct {
+	cache  *kvCache
+	token  int
+	logits []float32 // [VocabSize], filled; nil if nobody asks
+	pos    int       // set by forward
+}
+
+// scratch is the working memory of a forward pass of up to batchLen rows.
+type scratch struct {
+	x, h     []float32 // [rows, Dim]: residual stream, and its normalised copy
+	q, att   []float32 // [rows, Heads·HeadDim]
+	k, v     []float32 // [rows, KVHeads·HeadDim]
+	gate, up []float32 // [rows, FFN]
+	cos, sin []float32 // [rows, RopeDim/2]
+	logits   []float32 // [rows that ask, VocabSize], grown when needed
+}
+
+func newScratch(c *Config) *scratch {
+	floats := func(n int) []float32 { return make([]float32, batchLen*n) }
+	q, kv := c.Heads*c.HeadDim, c.KVHeads*c.HeadDim
+	return &scratch{
+		x: floats(c.Dim), h: floats(c.Dim),
+		q: floats(q), att: floats(q),
+		k: floats(kv), v: floats(kv),
+		gate: floats(c.FFN), up: floats(c.FFN),
+		cos: floats(c.RopeDim / 2), sin: floats(c.RopeDim / 2),
+	}
+}
+
+// forward computes at most batchLen rows, of any sequences, on up to threads
+// goroutines: it appends their keys and values to the caches and fills the
+// logits that are asked for. A row's result is the same bits in every batch.
+//
+// Source: Touvron et al. 2023; the names of the tensors are llama.cpp's.
+func (m *Model) forward(rows []row, threads int) {
+	c, w := &m.config, m.weights
+	s := m.scratch.Get().(*scratch)
+	defer m.scratch.Put(s)
+	n := len(rows)
+	dim, qDim, kvDim, half := c.Dim, c.Heads*c.HeadDim, c.KVHeads*c.HeadDim, c.RopeDim/2
+
+	for t := range rows {
+		r := &rows[t]
+		r.cache.grow(1)
+		r.pos = r.cache.len
+		r.cache.len++
+		x := s.x[t*dim : (t+1)*dim]
+		copy(x, w.embedding.read(r.token, 1, x))
+		for i, freq := range w.freqs {
+			sin, cos := math.Sincos(float64(r.pos) * freq)
+			s.sin[t*half+i], s.cos[t*half+i] = float32(sin), float32(cos)
+		}
+	}
+	for l := range w.layers {
+		b := &w.layers[l]
+		for t := range n {
+			rmsNorm(s.h[t*dim:(t+1)*dim], s.x[t*dim:(t+1)*dim], b.attnNorm, c.NormEpsilon)
+		}
+		matmul(s.h, n, threads, product{s.q, b.q}, product{s.k, b.k}, product{s.v, b.v})
+		for t, r := range rows {
+			cos, sin := s.cos[t*half:(t+1)*half], s.sin[t*half:(t+1)*half]
+			rope(s.q[t*qDim:(t+1)*qDim], c.HeadDim, cos, sin)
+			rope(s.k[t*kvDim:(t+1)*kvDim], c.HeadDim, cos, sin)
+			copy(r.cache.keys(l, r.pos), s.k[t*kvDim:(t+1)*kvDim])
+			copy(r.cache.values(l, r.pos), s.v[t*kvDim:(t+1)*kvDim])
+		}
+		// All keys are in place: each row attends to those up to its own.
+		parallel(n, 2*qDim*(rows[n-1].pos+1), threads, func(from, to int) {
+			var scores []float32
+			for t := from; t < to; t++ {
+				scores = m.attend(s.att[t*qDim:(t+1)*qDim], s.q[t*qDim:(t+1)*qDim], l, rows[t], scores)
+			}
+		})
+		matmul(s.att, n, threads, product{s.h, b.o})
+		add(s.x[:n*dim], s.h)
+
+		for t := range n {
+			rmsNorm(s.h[t*dim:(t+1)*dim], s.x[t*dim:(t+1)*dim], b.ffnNorm, c.NormEpsilon)
+		}
+		matmul(s.h, n, threads, product{s.gate, b.gate}, product{s.up, b.up})
+		swiGLU(s.gate[:n*c.FFN], s.up)
+		matmul(s.gate, n, threads, product{s.h, b.down})
+		add(s.x[:n*dim], s.h)
+	}
+	asked := 0
+	for t, r := range rows {
+		if r.logits != nil {
+			rmsNorm(s.h[asked*dim:(asked+1)*dim], s.x[t*dim:(t+1)*dim], w.outputNorm, c.NormEpsilon)
+			asked++
+		}
+	}
+	if s.logits == nil || len(s.logits) < asked*c.VocabSize {
+		s.logits = make([]float32, asked*c.VocabSize)
+	}
+	matmul(s.h, asked, threads, product{s.logits, w.output})
+	logits := s.logits
+	for _, r := range rows {
+		if r.logits != nil {
+			copy(r.logits, logits[:c.VocabSize])
+			logits = logits[c.VocabSize:]
+		}
+	}
+}
+
+// attend sets out to the attention of one row in layer l: for each head the
+// values of the positions up to the row's, weighted by the softmax of their
+// keys times the query. scores is memory to use again.
+func (m *Model) attend(out, q []float32, l int, r row, scores []float32) []float32 {
+	c := &m.config
+	n := r.pos + 1
+	if cap(scores) < n {
+		scores = make([]float32, n, 2*n)
+	}
+	scores = scores[:n]
+	scale := float32(1 / math.Sqrt(float64(c.HeadDim)))
+	group := c.Heads / c.KVHeads // query heads that share a key
+	width := c.KVHeads * c.HeadDim
+	for head := range c.Heads {
+		at := head / group * c.HeadDim
+		query := q[head*c.HeadDim : (head+1)*c.HeadDim]
+		for pos := 0; pos < n; {
+			k := r.cache.keys(l, pos)
+			if pos+4 <= n && len(k) >= 4*width {
+				s := (*[4]float32)(scores[pos:])
+				s[0], s[1], s[2], s[3] = dot4(k[at:], k[width+at:], k[2*width+at:], k[3*width+at:], query)
+				pos += 4
+				continue
+			}
+			scores[pos] = dot(k[at:], query)
+			pos++
+		}
+		for pos := range scores {
+			scores[pos] *= scale
+		}
+		softmax(scores)
+		o := out[head*c.HeadDim : (head+1)*c.HeadDim]
+		clear(o)
+		for pos, weight := range scores {
+			addScaled(o, weight, r.cache.values(l, pos)[at:])
+		}
+	}
+	return scores
+}

@@ -1,0 +1,11 @@
+//go:build !unix
+
+package engine
+
+import "os"
+
+// mapFile reads the file where there is no mmap of unix.
+func mapFile(path string) (data []byte, release func() error, err error) {
+	data, err = os.ReadFile(path)
+	return data, func() error { return nil }, err
+}

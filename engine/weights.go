@@ -1,0 +1,243 @@
+package engine
+
+import (
+	"encoding/binary"
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+	"strings"
+	"unsafe"
+)
+
+// A matrix holds weights by rows: rows outputs of cols inputs.
+//
+// F32 tensors are used where they lie. Those of other types are widened to F32
+// when the model is loaded, as plain Go computes fastest with those, unless the
+// whole model would take more than widenLimit: then each row is widened when it
+// is used. Both give the same bits.
+type matrix struct {
+	rows, cols int
+	f32        []float32 // nil: widened row by row
+	typ        tensorType
+	raw        []byte
+}
+
+// widenLimit is the most bytes that a model may have in F32 for its weights to
+// be widened at load.
+const widenLimit = 1 << 30
+
+// read returns n rows from row r on, one after another; in buf, of length
+// n·cols, if the weights are not in F32.
+func (m *matrix) read(r, n int, buf []float32) []float32 {
+	if m.f32 != nil {
+		return m.f32[r*m.cols : (r+n)*m.cols]
+	}
+	size := len(m.raw) / m.rows
+	widen(buf[:n*m.cols], m.typ, m.raw[r*size:(r+n)*size])
+	return buf[:n*m.cols]
+}
+
+// widen decodes raw, elements of type typ, into dst.
+func widen(dst []float32, typ tensorType, raw []byte) {
+	switch typ {
+	case typeF32:
+		for i := range dst {
+			dst[i] = math.Float32frombits(binary.LittleEndian.Uint32(raw[4*i:]))
+		}
+	case typeF16:
+		for i := range dst {
+			dst[i] = float16(binary.LittleEndian.Uint16(raw[2*i:]))
+		}
+	case typeQ8_0:
+		for ; len(dst) >= 32; dst, raw = dst[32:], raw[34:] {
+			scale := float16(binary.LittleEndian.Uint16(raw))
+			for i, q := range raw[2:34] {
+				dst[i] = scale * float32(int8(q))
+			}
+		}
+	}
+}
+
+// float16 widens an IEEE 754 half-precision number.
+func float16(h uint16) float32 {
+	sign := uint32(h&0x8000) << 16
+	exp := uint32(h>>10) & 0x1f
+	frac := uint32(h) & 0x3ff
+	switch exp {
+	case 0: // zero, or subnormal: the fraction counts 2^-24
+		return math.Float32frombits(sign | math.Float32bits(float32(frac)/(1<<24)))
+	case 0x1f: // infinite, or not a number
+		return math.Float32frombits(sign | 0xff<<23 | frac<<13)
+	}
+	return math.Float32frombits(sign | (exp+127-15)<<23 | frac<<13)
+}
+
+// floats returns the elements of an F32 tensor, where they lie if the machine
+// can read them there.
+func floats(raw []byte) []float32 {
+	one := [2]byte{1, 0}
+	littleEndian := binary.NativeEndian.Uint16(one[:]) == 1
+	p := unsafe.Pointer(unsafe.SliceData(raw))
+	if littleEndian && uintptr(p)%unsafe.Alignof(float32(0)) == 0 {
+		return unsafe.Slice((*float32)(p), len(raw)/4)
+	}
+	f := make([]float32, len(raw)/4)
+	widen(f, typeF32, raw)
+	return f
+}
+
+// A layer holds the weights of one transformer block. D is Config.Dim, Q is
+// Heads·HeadDim, KV is KVHeads·HeadDim.
+type layer struct {
+	attnNorm   []float32 // [D]
+	q, k, v, o *matrix   // [Q, D], [KV, D], [KV, D], [D, Q]
+	ffnNorm    []float32 // [D]
+	gate, up   *matrix   // [FFN, D]
+	down       *matrix   // [D, FFN]
+}
+
+// weights are all that a forward pass needs.
+type weights struct {
+	embedding  *matrix // [VocabSize, D]
+	layers     []layer
+	outputNorm []float32 // [D]
+	output     *matrix   // [VocabSize, D]
+	freqs      []float64 // [RopeDim/2]: radians a position of each rotated pair
+}
+
+// A weightReader takes tensors out of a file; the first error stays.
+type weightReader struct {
+	file   *ggufFile
+	widen  bool
+	unused map[string]bool
+	count  int64
+	err    error
+}
+
+// take returns the tensor of that name and shape.
+func (r *weightReader) take(name string, shape ...int) (tensor, bool) {
+	if r.err != nil {
+		return tensor{}, false
+	}
+	t, ok := r.file.tensors[name]
+	if !ok {
+		r.err = fmt.Errorf("gguf: tensor %q is missing", name)
+		return t, false
+	}
+	if !slices.Equal(t.shape, shape) {
+		r.err = fmt.Errorf("gguf: tensor %q has shape %v, want %v", name, t.shape, shape)
+		return t, false
+	}
+	delete(r.unused, name)
+	n := int64(1)
+	for _, d := range shape {
+		n *= int64(d)
+	}
+	r.count += n
+	return t, true
+}
+
+// vector returns a tensor of n elements.
+func (r *weightReader) vector(name string, n int) []float32 {
+	t, ok := r.take(name, n)
+	if !ok {
+		return nil
+	}
+	if t.typ == typeF32 {
+		return floats(t.data)
+	}
+	v := make([]float32, n)
+	widen(v, t.typ, t.data)
+	return v
+}
+
+// matrix returns a tensor of rows times cols elements.
+func (r *weightReader) matrix(name string, rows, cols int) *matrix {
+	t, ok := r.take(name, cols, rows)
+	if !ok {
+		return nil
+	}
+	m := &matrix{rows: rows, cols: cols, typ: t.typ, raw: t.data}
+	if t.typ == typeF32 {
+		m.f32 = floats(t.data)
+	} else if r.widen {
+		m.f32 = make([]float32, rows*cols)
+		widen(m.f32, t.typ, t.data)
+		m.raw = nil
+	}
+	return m
+}
+
+// readWeights takes the weights of a model of shape c out of f, and completes
+// c by what only they tell.
+func readWeights(f *ggufFile, c *Config) (*weights, error) {
+	r := &weightReader{file: f, unused: map[string]bool{}}
+	total := 0 // bytes, were all in F32; an element takes a byte of the file at least
+	for name, t := range f.tensors {
+		r.unused[name] = true
+		n := 4
+		for _, d := range t.shape {
+			n *= d
+		}
+		total += n
+	}
+	r.widen = total <= widenLimit
+
+	q, kv := c.Heads*c.HeadDim, c.KVHeads*c.HeadDim
+	w := &weights{}
+	w.embedding = r.matrix("token_embd.weight", c.VocabSize, c.Dim)
+	for i := 0; i < c.Layers && r.err == nil; i++ {
+		name := func(s string) string { return fmt.Sprintf("blk.%d.%s.weight", i, s) }
+		w.layers = append(w.layers, layer{
+			attnNorm: r.vector(name("attn_norm"), c.Dim),
+			q:        r.matrix(name("attn_q"), q, c.Dim),
+			k:        r.matrix(name("attn_k"), kv, c.Dim),
+			v:        r.matrix(name("attn_v"), kv, c.Dim),
+			o:        r.matrix(name("attn_output"), c.Dim, q),
+			ffnNorm:  r.vector(name("ffn_norm"), c.Dim),
+			gate:     r.matrix(name("ffn_gate"), c.FFN, c.Dim),
+			up:       r.matrix(name("ffn_up"), c.FFN, c.Dim),
+			down:     r.matrix(name("ffn_down"), c.Dim, c.FFN),
+		})
+	}
+	w.outputNorm = r.vector("output_norm.weight", c.Dim)
+	if _, ok := f.tensors["output.weight"]; ok {
+		w.output = r.matrix("output.weight", c.VocabSize, c.Dim)
+	} else {
+		w.output, c.TiedOutput = w.embedding, true
+	}
+	w.freqs = ropeFrequencies(c)
+	if _, ok := f.tensors["rope_freqs.weight"]; ok {
+		// Llama 3.1's scaling, worked out by the converter.
+		for i, factor := range r.vector("rope_freqs.weight", len(w.freqs)) {
+			if w.freqs[i] /= float64(factor); !(factor > 0) {
+				return nil, fmt.Errorf("gguf: tensor %q: factor %g is not above 0", "rope_freqs.weight", factor)
+			}
+		}
+	}
+	if r.err != nil {
+		return nil, r.err
+	}
+	for name := range r.unused {
+		if strings.HasSuffix(name, ".attn_rot_embd") || strings.HasSuffix(name, ".rope_freqs.weight") {
+			delete(r.unused, name) // old files carry what can be computed
+		}
+	}
+	if len(r.unused) > 0 {
+		// To leave out a weight would be to compute another model.
+		name := slices.Min(slices.Collect(maps.Keys(r.unused)))
+		return nil, fmt.Errorf("gguf: tensor %q has no place in the llama architecture as this engine knows it", name)
+	}
+	c.Parameters = r.count
+	return w, nil
+}
+
+// ropeFrequencies returns θ^(-2i/RopeDim) for each rotated pair i.
+func ropeFrequencies(c *Config) []float64 {
+	freqs := make([]float64, c.RopeDim/2)
+	for i := range freqs {
+		freqs[i] = math.Pow(c.RopeTheta, -2*float64(i)/float64(c.RopeDim))
+	}
+	return freqs
+}
