@@ -1,0 +1,57 @@
+package simulator
+
+import (
+	"io"
+	"mime"
+	"net/http"
+	"strings"
+)
+
+// mostBytes is the largest body that is read. Any prompt that fits a context of
+// 128 Ki tokens is smaller.
+const mostBytes = 4 << 20
+
+// mostDrained is how much of a larger body is read and thrown away, so that the
+// client reads the answer and not a reset connection (clause REQ-015).
+const mostDrained = 64 << 20
+
+// readBody is the stage 'bytes': the body, if it is JSON by its label and not
+// too large (clauses REQ-004, REQ-005, REQ-015, REQ-016).
+func readBody(r *http.Request) ([]byte, *refusal) {
+	if bad := checkLabels(r.Header); bad != nil {
+		return nil, bad
+	}
+	body, err := io.ReadAll(io.LimitReader(r.Body, mostBytes+1))
+	if len(body) > mostBytes {
+		_, _ = io.CopyN(io.Discard, r.Body, mostDrained)
+		return nil, refuse(http.StatusRequestEntityTooLarge, "body_too_large",
+			"The body is larger than %d bytes; send a shorter prompt.", mostBytes)
+	}
+	if err != nil {
+		return nil, invalid(codeBody, "", "The body could not be read to its end; send it whole.")
+	}
+	return body, nil
+}
+
+// checkLabels checks what the headers say of the body. A request without a
+// Content-Type is taken for what the routes expect.
+func checkLabels(h http.Header) *refusal {
+	if e := h.Get("Content-Encoding"); e != "" && !strings.EqualFold(e, "identity") {
+		return refuse(http.StatusUnsupportedMediaType, "unsupported_media_type",
+			"Content-Encoding %q is not supported; send the body as it is.", clip(e))
+	}
+	label := h.Get("Content-Type")
+	if label == "" {
+		return nil
+	}
+	media, parameters, err := mime.ParseMediaType(label)
+	if err != nil || media != "application/json" {
+		return refuse(http.StatusUnsupportedMediaType, "unsupported_media_type",
+			"Content-Type is %q; send application/json.", clip(label))
+	}
+	if charset, ok := parameters["charset"]; ok && !strings.EqualFold(charset, "utf-8") {
+		return refuse(http.StatusUnsupportedMediaType, "unsupported_media_type",
+			"charset is %q; JSON is sent as utf-8.", clip(charset))
+	}
+	return nil
+}

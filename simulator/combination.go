@@ -1,0 +1,98 @@
+package simulator
+
+// combination is the stage of that name: parameters that are right alone but
+// not together. The order is vLLM's and the catalog's ('Combination matrix');
+// the first guard that fires names the error.
+func combination(c *call) *refusal {
+	for _, g := range guards {
+		if bad := g(c.values); bad != nil {
+			return bad
+		}
+	}
+	return nil
+}
+
+// guards in the order of the contract.
+var guards = []func(values) *refusal{
+	lengthNames,
+	candidates,
+	beams,
+	greedySampling,
+	streaming,
+	streamOptions,
+}
+
+// lengthNames: max_tokens has two names, which must agree (REQ-074).
+func lengthNames(v values) *refusal {
+	if v.given("max_tokens") && v.given("max_completion_tokens") && v.int("max_tokens") != v.int("max_completion_tokens") {
+		return invalid(codeCombination, "max_completion_tokens",
+			"max_completion_tokens and max_tokens differ (%d and %d); send one of them.", v.int("max_completion_tokens"), v.int("max_tokens"))
+	}
+	return nil
+}
+
+// candidates: best_of is greater than n, but for the documented defaults of one
+// and one (BST-001, BST-002, BST-004, conflict C02).
+func candidates(v values) *refusal {
+	n, best := v.int("n"), v.bestOf()
+	switch {
+	case best < n:
+		return invalid(codeCombination, "best_of",
+			"best_of must be greater than or equal to n, got n=%d and best_of=%d.", n, best)
+	case v.given("best_of") && best == n && n > 1:
+		return invalid(codeCombination, "best_of",
+			"best_of must be greater than n, got n=%d and best_of=%d; leave best_of out to get all %d.", n, best, n)
+	}
+	return nil
+}
+
+// beams: beam search needs more than one beam and no sampling (BEAM-001 to
+// BEAM-003, BEAM-008).
+func beams(v values) *refusal {
+	if !v.flag("use_beam_search") {
+		return nil
+	}
+	switch {
+	case v.bestOf() <= 1:
+		return invalid(codeCombination, "best_of", "best_of must be greater than 1 when using beam search. Got %d.", v.bestOf())
+	case !v.greedy():
+		return invalid(codeCombination, "temperature", "temperature must be 0 when using beam search.")
+	case v.number("top_p") != 1:
+		return invalid(codeCombination, "top_p", "top_p must be 1 when using beam search.")
+	}
+	return nil
+}
+
+// greedySampling: at temperature 0 all candidates would be the same (REQ-059,
+// BST-010, conflict C10).
+func greedySampling(v values) *refusal {
+	switch {
+	case !v.greedy() || v.flag("use_beam_search"):
+	case v.given("best_of") && v.bestOf() > 1:
+		return invalid(codeCombination, "best_of", "best_of must be 1 when using greedy sampling.Got %d.", v.bestOf()) // as vLLM writes it
+	case v.int("n") > 1:
+		return invalid(codeCombination, "n", "n must be 1 when using greedy sampling. Got %d. Set temperature above 0.", v.int("n"))
+	}
+	return nil
+}
+
+// streaming: "results cannot be streamed" (S:129), since none is known to be
+// among the best before all are complete (BST-008, BEAM-009, conflict C03).
+func streaming(v values) *refusal {
+	switch {
+	case !v.flag("stream"):
+	case v.bestOf() > v.int("n"):
+		return invalid(codeCombination, "best_of", "best_of above n cannot be streamed; set stream to false.")
+	case v.flag("use_beam_search"):
+		return invalid(codeCombination, "use_beam_search", "use_beam_search cannot be streamed; set stream to false.")
+	}
+	return nil
+}
+
+// streamOptions only say how to stream (STR-030).
+func streamOptions(v values) *refusal {
+	if v.given("stream_options") && !v.flag("stream") {
+		return invalid(codeCombination, "stream_options", "stream_options needs stream to be true.")
+	}
+	return nil
+}

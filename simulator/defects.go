@@ -1,0 +1,84 @@
+package simulator
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// A Defect is a named way in which the simulator breaks the contract.
+type Defect struct {
+	// Name is what --defect takes, such as "done-missing".
+	Name string `json:"name"`
+	// Sentence says what the server does wrong.
+	Sentence string `json:"sentence"`
+	// Stage is where it hooks into the flow.
+	Stage string `json:"stage"`
+	// Clauses must catch it: these fail, and no others.
+	Clauses []string `json:"clauses"`
+	// Seen cites a real server that did this, or is empty.
+	Seen string `json:"seen,omitempty"`
+
+	// arm starts the defect for one server, with any state that it keeps
+	// between calls, and returns what it does to each call.
+	arm func() arming
+}
+
+// An arming adds the hooks of a defect to a call.
+type arming func(*call)
+
+// register holds the defects in the order of the contract's areas.
+var register = slices.Concat(responseDefects, finishDefects, streamDefects, candidateDefects, beamDefects)
+
+// Defects returns every defect that the simulator knows, in the order of the
+// areas of the contract.
+func Defects() []Defect { return slices.Clone(register) }
+
+// arm starts the defects that are named.
+func arm(names []string) ([]arming, error) {
+	var armed []arming
+	for _, name := range names {
+		i := slices.IndexFunc(register, func(d Defect) bool { return d.Name == name })
+		if i < 0 {
+			return nil, fmt.Errorf("simulator: Options.Defects: there is no defect %q%s", name, suggestion(name))
+		}
+		armed = append(armed, register[i].arm())
+	}
+	return armed, nil
+}
+
+// suggestion lists the names that are near, for an error.
+func suggestion(name string) string {
+	var near []string
+	for _, d := range register {
+		if strings.Contains(d.Name, name) || name != "" && strings.Contains(name, d.Name) || distance(d.Name, name) <= 1+len(d.Name)/4 {
+			near = append(near, d.Name)
+		}
+	}
+	if len(near) == 0 {
+		return "; Defects lists them all"
+	}
+	return "; near it are " + strings.Join(near, ", ")
+}
+
+// distance is how many characters must be added, removed or replaced to turn a
+// into b.
+func distance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			change := diagonal
+			if a[i] != b[j] {
+				change++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(change, row[j]+1, row[j+1]+1)
+		}
+	}
+	return row[len(b)]
+}

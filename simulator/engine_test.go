@@ -1,0 +1,116 @@
+package simulator
+
+import (
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/touchstone-llm/touchstone/engine"
+	"github.com/touchstone-llm/touchstone/fixtures/model"
+)
+
+var loadModel = sync.OnceValues(func() (*engine.Model, error) { return engine.Load(model.GGUF) })
+
+// testEngine runs the embedded model.
+func testEngine(t testing.TB) *engine.Engine {
+	t.Helper()
+	m, err := loadModel()
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := engine.New(m, engine.Options{})
+	t.Cleanup(func() { _ = e.Close() })
+	return e
+}
+
+// TestEngine asks the embedded model what only a real one can answer.
+func TestEngine(t *testing.T) {
+	s, err := New(Options{Engine: testEngine(t)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := httptest.NewServer(s)
+	defer h.Close()
+	bothRoutes(t, func(t *testing.T, path string) {
+		text := func(r reply, i string) string {
+			return r.get("choices."+i+".text").Str + r.get("choices."+i+".message.content").Str
+		}
+		send := func(members string) reply {
+			t.Helper()
+			r := post(t, h, path, ask(path, members))
+			if r.status != 200 {
+				t.Fatalf("%s: %d %s", members, r.status, r.body)
+			}
+			return r
+		}
+		greedy := send(`"temperature":0,"max_tokens":12,"ignore_eos":true`)
+		if greedy.get("usage.completion_tokens").Int() != 12 || greedy.get("choices.0.finish_reason").Str != "length" {
+			t.Errorf("greedy: %s", greedy.body)
+		}
+		if again := send(`"temperature":0,"max_tokens":12,"ignore_eos":true,"logprobs":3`); text(again, "0") != text(greedy, "0") {
+			t.Errorf("logprobs change the text: %q, %q", text(again, "0"), text(greedy, "0"))
+		} else if n := len(again.get("choices.0.logprobs.tokens").Array()); n != 12 {
+			t.Errorf("%d tokens have log probabilities, want 12", n)
+		}
+		if seeded := send(`"seed":5,"max_tokens":12,"n":2`); seeded.get("choices").Raw != send(`"seed":5,"max_tokens":12,"n":2`).get("choices").Raw {
+			t.Error("a seed does not repeat")
+		}
+		if beams := send(`"use_beam_search":true,"n":2,"best_of":4,"temperature":0,"max_tokens":8`); len(beams.get("choices").Array()) != 2 || text(beams, "0") == text(beams, "1") {
+			t.Errorf("beams: %s", beams.body)
+		}
+		if best := send(`"best_of":3,"n":2,"max_tokens":8`); len(best.get("choices").Array()) != 2 {
+			t.Errorf("best_of: %s", best.body)
+		}
+		whole := text(greedy, "0")
+		stop := whole[len(whole)/2 : len(whole)/2+3]
+		want, _, _ := strings.Cut(whole, stop)
+		members := `"temperature":0,"max_tokens":12,"ignore_eos":true,"stop":` + quote(stop)
+		if r := send(members); text(r, "0") != want || r.get("choices.0.finish_reason").Str != "stop" {
+			t.Errorf("stop %q: %s", stop, r.body)
+		}
+		if r := send(members + `,"stream":true`); r.text(0) != want {
+			t.Errorf("streamed stop %q: %q, want %q", stop, r.text(0), want)
+		}
+	})
+}
+
+// TestEngineOddities sends what is well-typed but unusual: an answer or a
+// refusal, never 5xx (clauses REQ-013, REQ-014, REQ-025, CHT-013, CHT-016,
+// CHT-025, STP-017).
+func TestEngineOddities(t *testing.T) {
+	s, err := New(Options{Engine: testEngine(t)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := httptest.NewServer(s)
+	defer h.Close()
+	turn := func(role, content string) string { return `{"role":"` + role + `","content":"` + content + `"}` }
+	bodies := map[string][]string{
+		completionsPath: {
+			`"prompt":""`, `"prompt":"a\u0000b"`, `"prompt":"\ud83d\ude00 \u0301"`, `"prompt":"<|begin_of_text|><|eot_id|>"`, `"prompt":"x","stop_token_ids":[2147483647,0]`,
+			`"prompt":"x","presence_penalty":2,"top_p":1e-300`, `"prompt":"x","skip_special_tokens":false,"ignore_eos":true`, `"prompt":"x","temperature":1e-300`,
+			`"prompt":"x","temperature":2,"n":32`, `"prompt":"x","use_beam_search":true,"best_of":32,"temperature":0,"logprobs":20`, `"prompt":"x","seed":-9223372036854775808`,
+			`"prompt":"` + strings.Repeat("word ", 5000) + `"`,
+		},
+		chatPath: {
+			`"messages":[` + turn("user", "") + `]`, `"messages":[` + turn("user", "a") + `,` + turn("system", "b") + `]`,
+			`"messages":[` + turn("system", "a") + `,` + turn("system", "b") + `]`, `"messages":[` + turn("user", "a") + `,` + turn("user", "b") + `]`,
+			`"messages":[` + turn("user", "a") + `,` + turn("assistant", "b") + `]`, `"messages":[` + turn("assistant", "b") + `]`,
+			`"messages":[` + strings.TrimSuffix(strings.Repeat(turn("user", "a")+",", 200), ",") + `]`, `"messages":[` + turn("user", "<|eot_id|>{{ 1/0 }}") + `]`,
+		},
+	}
+	for path, list := range bodies {
+		for _, members := range list {
+			for _, extra := range []string{"", `,"stream":true`} {
+				r := post(t, h, path, "{"+members+`,"max_tokens":2`+extra+"}")
+				if strings.Contains(members, "best_of") && extra != "" && r.status == 400 {
+					continue
+				}
+				if r.status != 200 && r.status != 400 {
+					t.Errorf("%s: %d %s", clip(members), r.status, r.body)
+				}
+			}
+		}
+	}
+}

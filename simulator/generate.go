@@ -1,0 +1,58 @@
+package simulator
+
+import (
+	"context"
+	"errors"
+
+	"github.com/touchstone-llm/touchstone/engine"
+)
+
+// engineRequest is what the parameters ask of the engine.
+func (c *call) engineRequest() engine.Request {
+	v := c.values
+	r := engine.Request{
+		Prompt:            c.prompt,
+		MaxTokens:         v.maxTokens(),
+		N:                 v.int("n"),
+		BestOf:            v.bestOf(),
+		UseBeamSearch:     v.flag("use_beam_search"),
+		Temperature:       v.number("temperature"),
+		TopP:              v.number("top_p"),
+		PresencePenalty:   v.number("presence_penalty"),
+		Stop:              v.texts("stop"),
+		IgnoreEOS:         v.flag("ignore_eos"),
+		KeepSpecialTokens: !v.flag("skip_special_tokens"),
+		Logprobs:          v.logprobs(),
+	}
+	for _, id := range v.ints("stop_token_ids") {
+		r.StopTokenIDs = append(r.StopTokenIDs, int(id))
+	}
+	if v.given("seed") {
+		seed, _ := v.typed["seed"].(int64)
+		r.Seed = &seed
+	}
+	return r
+}
+
+// generate is the stage of that name. Only here does a request cost anything
+// (clause REQ-075).
+func (c *call) generate(ctx context.Context) engine.Steps {
+	c.request = c.engineRequest()
+	for _, change := range c.hooks.request {
+		change(c, &c.request)
+	}
+	steps := c.generator.Generate(ctx, c.request)
+	for _, change := range c.hooks.steps {
+		steps = change(c, steps)
+	}
+	return steps
+}
+
+// failed is what a client is told of an error of the engine.
+func (c *call) failed(err error) *refusal {
+	if errors.Is(err, engine.ErrContextLength) {
+		return invalid(codeContext, "max_tokens", "The prompt and max_tokens do not fit in the model's context.")
+	}
+	c.log.Error("generation failed", "error", err)
+	return internal()
+}

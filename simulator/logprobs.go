@@ -1,0 +1,55 @@
+package simulator
+
+import "github.com/touchstone-llm/touchstone/engine"
+
+// appendLogprobs appends the member logprobs: four arrays of equal length, with
+// text_offset in code points of the answer (clauses LOG-002 to LOG-014,
+// conflicts C26, C28).
+func appendLogprobs(b []byte, tokens []engine.Token) []byte {
+	b = append(b, `"logprobs":{"text_offset":[`...)
+	for i, t := range tokens {
+		b = appendInt(comma(b, i), t.Offset)
+	}
+	b = append(b, `],"token_logprobs":[`...)
+	for i, t := range tokens {
+		b = appendLogprob(comma(b, i), t.Logprob)
+	}
+	b = append(b, `],"tokens":[`...)
+	for i, t := range tokens {
+		b = appendString(comma(b, i), t.Text)
+	}
+	b = append(b, `],"top_logprobs":[`...)
+	for i, t := range tokens {
+		b = appendTop(comma(b, i), t)
+	}
+	return append(b, `]}`...)
+}
+
+// appendTop appends the candidates of a position as a dictionary. Tokens that
+// read alike share a key; it has the value of the chosen one, else of the most
+// likely (LOG-009).
+func appendTop(b []byte, t engine.Token) []byte {
+	b = append(b, '{')
+	b = appendString(b, t.Text)
+	b = append(b, ':')
+	b = appendLogprob(b, t.Logprob)
+	seen := map[string]bool{t.Text: true}
+	for _, candidate := range t.Top {
+		if candidate.ID == t.ID || seen[candidate.Text] {
+			continue
+		}
+		seen[candidate.Text] = true
+		b = append(b, ',')
+		b = appendString(b, candidate.Text)
+		b = append(b, ':')
+		b = appendLogprob(b, candidate.Logprob)
+	}
+	return append(b, '}')
+}
+
+func comma(b []byte, i int) []byte {
+	if i > 0 {
+		b = append(b, ',')
+	}
+	return b
+}

@@ -1,0 +1,65 @@
+package simulator
+
+import "github.com/touchstone-llm/touchstone/engine"
+
+// values are the parameters of a request, typed. Those that the request does
+// not give, or gives as null, have the default of the dialect's table.
+type values struct {
+	typed map[string]any    // string, bool, int64, float64, []string, []int64, []engine.Message
+	raw   map[string]string // as they were written; the given ones only
+}
+
+// given says whether the request set name to something other than null.
+func (v values) given(name string) bool { _, ok := v.raw[name]; return ok }
+
+// set makes name a given parameter.
+func (v values) set(name string, value any, raw string) {
+	v.typed[name], v.raw[name] = value, raw
+}
+
+// unset makes name absent.
+func (v values) unset(name string) {
+	delete(v.typed, name)
+	delete(v.raw, name)
+}
+
+func (v values) text(name string) string    { s, _ := v.typed[name].(string); return s }
+func (v values) flag(name string) bool      { b, _ := v.typed[name].(bool); return b }
+func (v values) int(name string) int        { n, _ := v.typed[name].(int64); return int(n) }
+func (v values) number(name string) float64 { x, _ := v.typed[name].(float64); return x }
+func (v values) texts(name string) []string { s, _ := v.typed[name].([]string); return s }
+func (v values) ints(name string) []int64   { s, _ := v.typed[name].([]int64); return s }
+
+func (v values) messages() []engine.Message {
+	m, _ := v.typed["messages"].([]engine.Message)
+	return m
+}
+
+// bestOf is how many candidates are asked for: n when best_of is absent (C25).
+func (v values) bestOf() int {
+	if v.given("best_of") {
+		return v.int("best_of")
+	}
+	return v.int("n")
+}
+
+// maxTokens is the most tokens of a choice, by either of its names.
+func (v values) maxTokens() int { return v.int(v.lengthName()) }
+
+func (v values) lengthName() string {
+	if v.given("max_completion_tokens") {
+		return "max_completion_tokens"
+	}
+	return "max_tokens"
+}
+
+// logprobs is how many alternatives are asked for, -1 when none are.
+func (v values) logprobs() int {
+	if !v.given("logprobs") {
+		return -1
+	}
+	return v.int("logprobs")
+}
+
+// greedy says whether the temperature picks the likeliest token (vLLM's bound).
+func (v values) greedy() bool { return v.number("temperature") < 1e-5 }
