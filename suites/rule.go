@@ -1,0 +1,250 @@
+package suites
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/touchstone-llm/touchstone/reports"
+	"github.com/touchstone-llm/touchstone/schemas"
+)
+
+// A rule judges evidence against one clause. It does no I/O: it reads what the
+// probes recorded, so it can be judged again without a target.
+type rule struct {
+	clause string
+	// reads names the probes whose evidence is judged.
+	reads []string
+	// all makes the rule judge every exchange of the run; reads are then only
+	// those that must have been sent.
+	all   bool
+	judge func(*Case)
+}
+
+// A Case is one clause before the judge on one route.
+type Case struct {
+	Route   schemas.Route
+	Profile schemas.Profile
+	Facts   *Facts
+
+	replies []*reply                  // of the route, in the order of arrival
+	why     func(probe string) string // why a probe was not sent
+
+	findings []reports.Finding
+	noted    []string       // what was seen where more than one way is right
+	status   reports.Status // set when there is no evidence to judge
+	reason   string
+	looked   []string // ids of the exchanges judged
+}
+
+// look marks replies as judged and returns them.
+func (c *Case) look(rs ...*reply) []*reply {
+	for _, r := range rs {
+		c.looked = append(c.looked, r.ID)
+	}
+	return rs
+}
+
+// fail records a proof against the clause.
+func (c *Case) fail(r *reply, where, expected, seen string) {
+	f := reports.Finding{Route: string(c.Route), Where: where, Expected: expected, Seen: seen}
+	if r != nil {
+		f.Exchange = r.ID
+	}
+	c.findings = append(c.findings, f)
+}
+
+// note records what was seen where more than one way is right.
+func (c *Case) note(format string, a ...any) {
+	if s := fmt.Sprintf(format, a...); !slices.Contains(c.noted, s) {
+		c.noted = append(c.noted, s)
+	}
+}
+
+// inconclusive says why the clause cannot be shown either way. A proof found
+// elsewhere still counts.
+func (c *Case) inconclusive(format string, a ...any) {
+	c.settle(reports.Inconclusive, fmt.Sprintf(format, a...))
+}
+
+func (c *Case) settle(s reports.Status, reason string) {
+	if c.status == "" {
+		c.status, c.reason = s, reason
+	}
+}
+
+// sent returns the replies to a probe that came at all: refusals and answers.
+func (c *Case) sent(name string) []*reply {
+	var out []*reply
+	var lost string
+	for _, r := range c.replies {
+		if r.probe != name {
+			continue
+		}
+		if r.Response == nil {
+			lost = r.Error
+			continue
+		}
+		out = append(out, r)
+	}
+	if len(out) == 0 {
+		switch why := c.why(name); {
+		case why != "":
+			c.inconclusive("%s", why)
+		case lost != "":
+			c.inconclusive("probe %s got no answer: %s", name, lost)
+		default:
+			c.inconclusive("probe %s was not sent", name)
+		}
+	}
+	return c.look(out...)
+}
+
+// answered returns the replies to a probe with status 200. A refusal that
+// names a parameter under test makes the clause unsupported, any other makes
+// it inconclusive.
+func (c *Case) answered(name string) []*reply {
+	var out []*reply
+	for _, r := range c.sent(name) {
+		if r.ok() {
+			out = append(out, r)
+			continue
+		}
+		p := probeByName[name]
+		if p != nil && r.refused() && r.names(p.tests...) {
+			c.settle(reports.Unsupported, fmt.Sprintf("the target refuses %s (HTTP %d): %s", strings.Join(p.tests, ", "), r.status(), shorten(r.message(), 120)))
+		} else {
+			c.inconclusive("probe %s was refused (HTTP %d): %s", name, r.status(), shorten(r.message(), 120))
+		}
+	}
+	return out
+}
+
+// answers returns the plain answers to a probe: status 200, a JSON document.
+func (c *Case) answers(name string) []*reply {
+	var out []*reply
+	for _, r := range c.answered(name) {
+		if r.doc.IsObject() {
+			out = append(out, r)
+		} else {
+			c.inconclusive("the answer to probe %s is no JSON object (RSP-001)", name)
+		}
+	}
+	return out
+}
+
+// streams returns the streamed answers to a probe.
+func (c *Case) streams(name string) []*reply {
+	var out []*reply
+	for _, r := range c.answered(name) {
+		if r.stream != nil && len(r.chunks) > 0 {
+			out = append(out, r)
+		} else {
+			c.inconclusive("the answer to probe %s is no stream with JSON events (STR-001, STR-002)", name)
+		}
+	}
+	return out
+}
+
+// first returns the first of rs, nil if there is none (and then the case is
+// settled already).
+func first(rs []*reply) *reply {
+	if len(rs) == 0 {
+		return nil
+	}
+	return rs[0]
+}
+
+// allAnswers returns every plain answer of the run.
+func (c *Case) allAnswers() []*reply {
+	return c.every(func(r *reply) bool { return r.ok() && !r.streams() && r.doc.IsObject() }, "no plain answer came")
+}
+
+// allStreams returns every streamed answer of the run.
+func (c *Case) allStreams() []*reply {
+	return c.every(func(r *reply) bool { return r.ok() && r.stream != nil && len(r.chunks) > 0 }, "no stream came")
+}
+
+// wholeStreams are those that were read to their end: not the ones that the
+// harness itself dropped.
+func (c *Case) wholeStreams() []*reply {
+	return c.every(func(r *reply) bool {
+		return r.ok() && r.stream != nil && len(r.chunks) > 0 && r.probe != "disconnect"
+	}, "no stream came")
+}
+
+func (c *Case) every(keep func(*reply) bool, none string) []*reply {
+	var out []*reply
+	for _, r := range c.replies {
+		if keep(r) {
+			out = append(out, r)
+		}
+	}
+	if len(out) == 0 {
+		c.inconclusive("%s", none)
+	}
+	return c.look(out...)
+}
+
+// repeatable settles the case as inconclusive where temperature 0 is not.
+func (c *Case) repeatable() bool {
+	if !c.Facts.Repeatable {
+		c.inconclusive("answers at temperature 0 are not repeatable (K2)")
+	}
+	return c.Facts.Repeatable
+}
+
+// A ruling is what a rule made of one route.
+type ruling struct {
+	status   reports.Status
+	reason   string
+	findings []reports.Finding
+	looked   []string
+}
+
+// rule runs the rule over the case.
+func (c *Case) rule(r *rule, level schemas.Level) ruling {
+	r.judge(c)
+	out := ruling{looked: c.looked, findings: c.findings}
+	switch {
+	case len(c.findings) > 0:
+		out.status = map[schemas.Level]reports.Status{schemas.Must: reports.Fail, schemas.Should: reports.Warn, schemas.May: reports.Info}[level]
+		f := c.findings[0]
+		out.reason = fmt.Sprintf("%s: expected %s, saw %s", f.Where, f.Expected, f.Seen)
+	case c.status != "":
+		out.status, out.reason = c.status, c.reason
+	case len(c.looked) == 0:
+		out.status, out.reason = reports.Inconclusive, "no evidence"
+	default:
+		out.status = reports.Pass
+		if len(c.noted) > 0 {
+			out.reason = "seen: " + strings.Join(c.noted, "; ")
+		}
+	}
+	return out
+}
+
+// severity orders what routes said of a clause: the worst speaks for it.
+var severity = map[reports.Status]int{
+	reports.Error: 7, reports.Fail: 6, reports.Warn: 5, reports.Inconclusive: 4,
+	reports.Unsupported: 3, reports.Info: 2, reports.Pass: 1, reports.Skip: 0,
+}
+
+// merge makes one verdict of what the routes said.
+func merge(cl schemas.Clause, p schemas.Profile, rulings []ruling) reports.Verdict {
+	v := reports.Verdict{
+		Clause: cl.ID, Area: cl.Area(), Level: string(cl.Level(p)),
+		Statement: cl.Statement, Source: cl.Source, Verdict: reports.Skip,
+	}
+	for _, r := range rulings {
+		if v.Reason == "" && r.reason != "" || severity[r.status] > severity[v.Verdict] {
+			v.Reason = r.reason
+		}
+		if severity[r.status] > severity[v.Verdict] {
+			v.Verdict = r.status
+		}
+		v.Findings = append(v.Findings, r.findings...)
+		v.Evidence = append(v.Evidence, r.looked...)
+	}
+	return v
+}

@@ -1,0 +1,500 @@
+package suites
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/touchstone-llm/touchstone/exchange"
+	"github.com/touchstone-llm/touchstone/reports"
+	"github.com/touchstone-llm/touchstone/schemas"
+)
+
+// A transcript is a hand-made exchange: what a probe sent and got.
+type transcript struct {
+	probe  string
+	sent   body
+	status int
+	header http.Header
+	body   string
+	// every is the time between the events of a stream.
+	every time.Duration
+	late  time.Duration // before the first event
+	took  time.Duration
+	error string
+	cut   bool // the message did not end
+}
+
+var clock = time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC)
+
+// reply is the transcript as the judge sees it.
+func (t transcript) reply(route schemas.Route, id int) *reply {
+	raw, err := json.Marshal(t.sent)
+	if err != nil {
+		panic(err)
+	}
+	x := &exchange.Exchange{
+		ID: fmt.Sprintf("%s.%s#%d", route, t.probe, id), Started: clock, End: t.took + 100*time.Millisecond, Error: t.error,
+		Request: exchange.Request{Method: "POST", Path: paths[route], Body: raw},
+	}
+	if t.status != 0 {
+		h := t.header
+		head := fmt.Sprintf("HTTP/1.1 %d\r\n", t.status)
+		for k, vs := range h {
+			for _, v := range vs {
+				head += k + ": " + v + "\r\n"
+			}
+		}
+		x.Response = &exchange.Response{Status: t.status, Header: h, Head: []byte(head + "\r\n"), Body: []byte(t.body), Complete: !t.cut}
+		at := t.late
+		for end := 0; end < len(t.body); {
+			next := strings.Index(t.body[end:], "\n\n")
+			if next < 0 {
+				end = len(t.body)
+			} else {
+				end += next + 2
+			}
+			at += t.every
+			x.Response.Reads = append(x.Response.Reads, exchange.Read{At: at, End: end})
+		}
+	}
+	return newReply(route, t.probe, x)
+}
+
+func jsonHeader() http.Header {
+	return http.Header{"Content-Type": {"application/json"}, "Date": {clock.Format(http.TimeFormat)}}
+}
+
+func sseHeader() http.Header {
+	return http.Header{"Content-Type": {"text/event-stream"}, "Cache-Control": {"no-cache"}}
+}
+
+// A choice of the target that plays the good one.
+type made struct {
+	pieces   []string
+	reason   string
+	logprobs []float64
+}
+
+func (m made) text() string { return strings.Join(m.pieces, "") }
+
+func (m made) probabilities() string {
+	if m.logprobs == nil {
+		return "null"
+	}
+	var lps, toks, tops, offs []string
+	at := 0
+	for i, p := range m.pieces {
+		q, _ := json.Marshal(p)
+		lps, toks = append(lps, fmt.Sprint(m.logprobs[i])), append(toks, string(q))
+		tops, offs = append(tops, fmt.Sprintf("{%s:%v}", q, m.logprobs[i])), append(offs, fmt.Sprint(at))
+		at += len(p)
+	}
+	return fmt.Sprintf(`{"tokens":[%s],"token_logprobs":[%s],"top_logprobs":[%s],"text_offset":[%s]}`,
+		strings.Join(toks, ","), strings.Join(lps, ","), strings.Join(tops, ","), strings.Join(offs, ","))
+}
+
+var serial int
+
+// plainly is a good answer.
+func plainly(route schemas.Route, probe string, sent body, choices ...made) transcript {
+	serial++
+	var cs []string
+	tokens := 0
+	for i, c := range choices {
+		q, _ := json.Marshal(c.text())
+		content := `"text":` + string(q)
+		if route == schemas.Chat {
+			content = `"message":{"role":"assistant","content":` + string(q) + `}`
+		}
+		cs = append(cs, fmt.Sprintf(`{"index":%d,%s,"logprobs":%s,"finish_reason":%q}`, i, content, c.probabilities(), c.reason))
+		tokens += len(c.pieces)
+	}
+	object := map[schemas.Route]string{schemas.Completions: "text_completion", schemas.Chat: "chat.completion"}[route]
+	return transcript{probe: probe, sent: sent, status: 200, header: jsonHeader(), body: fmt.Sprintf(
+		`{"id":"cmpl-%d","object":%q,"created":%d,"model":"m","choices":[%s],"usage":{"prompt_tokens":5,"completion_tokens":%d,"total_tokens":%d}}`,
+		serial, object, clock.Unix(), strings.Join(cs, ","), tokens, tokens+5)}
+}
+
+// streamed is a good stream.
+func streamly(route schemas.Route, probe string, sent body, choices ...made) transcript {
+	serial++
+	sent = maps.Clone(sent)
+	sent["stream"] = true
+	var b strings.Builder
+	object := map[schemas.Route]string{schemas.Completions: "text_completion", schemas.Chat: "chat.completion.chunk"}[route]
+	put := func(index int, delta, logprobs, reason string) {
+		fmt.Fprintf(&b, "data: {\"id\":\"cmpl-%d\",\"object\":%q,\"created\":%d,\"model\":\"m\",\"choices\":[{\"index\":%d,%s,\"logprobs\":%s,\"finish_reason\":%s}]}\n\n",
+			serial, object, clock.Unix(), index, delta, logprobs, reason)
+	}
+	for i, c := range choices {
+		if route == schemas.Chat {
+			put(i, `"delta":{"role":"assistant","content":""}`, "null", "null")
+		}
+		at := 0
+		for j, p := range c.pieces {
+			q, _ := json.Marshal(p)
+			delta := `"text":` + string(q)
+			if route == schemas.Chat {
+				delta = `"delta":{"content":` + string(q) + `}`
+			}
+			lp := "null"
+			if c.logprobs != nil {
+				lp = fmt.Sprintf(`{"tokens":[%s],"token_logprobs":[%v],"top_logprobs":[{%s:%v}],"text_offset":[%d]}`, q, c.logprobs[j], q, c.logprobs[j], at)
+				at += len(p)
+			}
+			put(i, delta, lp, "null")
+		}
+		delta := `"text":""`
+		if route == schemas.Chat {
+			delta = `"delta":{}`
+		}
+		put(i, delta, "null", fmt.Sprintf("%q", c.reason))
+	}
+	b.WriteString("data: [DONE]\n\n")
+	return transcript{probe: probe, sent: sent, status: 200, header: sseHeader(), body: b.String(), every: 10 * time.Millisecond}
+}
+
+// refusal is a good error.
+func refusal(probe string, sent body, param, message string) transcript {
+	return transcript{probe: probe, sent: sent, status: 400, header: jsonHeader(),
+		body: fmt.Sprintf(`{"error":{"message":%q,"type":"invalid_request_error","param":%q,"code":null}}`, message, param)}
+}
+
+func words(n int) []string {
+	var out []string
+	for i := range n {
+		out = append(out, fmt.Sprintf(" w%02d", i))
+	}
+	return out
+}
+
+func flat(n int, lp float64) []float64 { return slices.Repeat([]float64{lp}, n) }
+
+// good is what a target without fault answers to the probes.
+func good(route schemas.Route) (*Facts, []transcript) {
+	long := made{pieces: words(longTokens), reason: "length"}
+	short := made{pieces: []string{"Yes", ", it", " is."}, reason: "stop"}
+	sixteen := made{pieces: words(capped), reason: "length"}
+	wide := made{pieces: []string{"안녕", "하세요"}, reason: "stop"}
+	f := &Facts{
+		Route: route, Served: true, Repeatable: true, IgnoreEOS: Honoured, Capped: sixteen.text(), Context: 64,
+		Long: Sample{plainPrompt(route), long.text(), longTokens}, Short: Sample{shortPrompts[0], short.text(), 4},
+		Wide: Sample{widePrompts[0], wide.text(), 2}, Filler: Sample{"f", "", 59},
+	}
+	greedy := func(n int, more body) body { return body{"temperature": 0, "max_tokens": n}.with(more) }
+	stop := stopSlice(long.text())
+	before, _, _ := strings.Cut(long.text(), stop)
+	untilStop := made{pieces: []string{before}, reason: "stop"}
+	choice := func(n int, reason string, lp float64) made {
+		return made{pieces: words(n), reason: reason, logprobs: flat(n, lp)}
+	}
+	last := made{pieces: []string{strings.TrimSuffix(sixteen.text(), lastSlice(sixteen.text()))}, reason: "stop"}
+	ts := []transcript{
+		plainly(route, "control", greedy(capped, nil), sixteen),
+		plainly(route, "long", greedy(longTokens, body{"ignore_eos": true}), long),
+		plainly(route, "short", greedy(shortTokens, body{"ignore_eos": false}), short),
+		streamly(route, "greedy.stream", greedy(capped, nil), sixteen),
+		streamly(route, "long.stream", greedy(longTokens, body{"ignore_eos": true}), long),
+		streamly(route, "short.stream", greedy(shortTokens, body{"ignore_eos": false}), short),
+		streamly(route, "wide.stream", greedy(32, body{"ignore_eos": false}), wide),
+		streamly(route, "together", greedy(capped, nil), sixteen),
+		streamly(route, "together", greedy(shortTokens, body{"ignore_eos": false}), short),
+		refusal("bad.stream", body{"n": 0, "stream": true}, "n", "n must be at least 1"),
+		{probe: "disconnect", sent: body{"stream": true}, status: 200, header: sseHeader(), cut: true,
+			body: strings.SplitAfter(streamly(route, "", body{}, long).body, "\n\n")[0]},
+		plainly(route, "reconnect", greedy(4, nil), made{words(4), "length", nil}),
+		plainly(route, "cap1", greedy(1, body{"ignore_eos": true}), made{pieces: words(1), reason: "length"}),
+		plainly(route, "stop", greedy(longTokens, body{"ignore_eos": true, "stop": []string{stop}}), untilStop),
+		streamly(route, "stop.stream", greedy(longTokens, body{"ignore_eos": true, "stop": []string{stop}}), untilStop),
+		plainly(route, "stop.last", greedy(capped, body{"stop": lastSlice(sixteen.text())}), last),
+		plainly(route, "context", greedy(5, body{"ignore_eos": true}), made{pieces: words(5), reason: "length"}),
+		plainly(route, "reasons", body{"n": 3, "max_tokens": 6, "logprobs": 0, "ignore_eos": false},
+			choice(3, "stop", -1), choice(6, "length", -1), choice(5, "stop", -1)),
+		plainly(route, "n3", body{"n": 3, "max_tokens": 4, "ignore_eos": true}, made{words(4), "length", nil}, made{words(4), "length", nil}, made{words(4), "length", nil}),
+		streamly(route, "n3.stream", body{"n": 3, "max_tokens": 4, "ignore_eos": true}, made{words(4), "length", nil}, made{words(4), "length", nil}, made{words(4), "length", nil}),
+		plainly(route, "nonce", body{"max_tokens": 24, "prompt": nonces[0]}, made{[]string{"Indeed."}, "stop", nil}),
+		plainly(route, "model", body{"max_tokens": 1, "model": "other"}, made{words(1), "length", nil}),
+		plainly(route, "logprobs", greedy(3, body{"logprobs": 2}), choice(3, "length", -0.5)),
+		streamly(route, "logprobs.stream", greedy(3, body{"logprobs": 2}), choice(3, "length", -0.5)),
+		refusal("best_of.less", body{"n": 3, "best_of": 2}, "best_of", "best_of must be greater than n"),
+		refusal("best_of.equal", body{"n": 2, "best_of": 2}, "best_of", "best_of must be greater than n"),
+		plainly(route, "best_of.one", body{"n": 1, "best_of": 1, "max_tokens": 8}, made{words(8), "length", nil}),
+		plainly(route, "best_of.1of3", body{"n": 1, "best_of": 3, "max_tokens": 8}, made{words(8), "length", nil}),
+		plainly(route, "best_of.2of4", body{"n": 2, "best_of": 4, "max_tokens": 8}, made{words(8), "length", nil}, made{words(8), "length", nil}),
+		plainly(route, "best_of.ordered", body{"n": 3, "best_of": 6, "max_tokens": 8, "logprobs": 0}, choice(8, "length", -1), choice(8, "length", -1.5), choice(8, "length", -2)),
+		plainly(route, "best_of.candidates", body{"n": 2, "max_tokens": 8, "logprobs": 0, "seed": 7}, choice(8, "length", -2), choice(7, "length", -1)),
+		plainly(route, "best_of.candidates", body{"n": 2, "max_tokens": 8, "logprobs": 0, "seed": 7}, choice(8, "length", -2), choice(7, "length", -1)),
+		plainly(route, "best_of.best", body{"n": 1, "best_of": 2, "max_tokens": 8, "logprobs": 0, "seed": 7}, choice(7, "length", -1)),
+		refusal("best_of.stream", body{"best_of": 2, "stream": true}, "stream", "results of best_of cannot be streamed"),
+		refusal("best_of.equal.stream", body{"best_of": 2, "stream": true}, "best_of", "best_of must be greater than n"),
+		refusal("best_of.greedy", body{"best_of": 2, "temperature": 0}, "best_of", "best_of must be 1 when using greedy sampling."),
+		plainly(route, "best_of.null", greedy(capped, body{"best_of": nil}), sixteen),
+		refusal("best_of.absurd", body{"best_of": 1000000}, "best_of", "best_of must be at most 16"),
+		refusal("beam.one", body{"use_beam_search": true}, "best_of", "best_of must be greater than 1 when using beam search."),
+		refusal("beam.warm", body{"use_beam_search": true}, "temperature", "temperature must be 0 when using beam search."),
+		refusal("beam.default", body{"use_beam_search": true}, "temperature", "temperature must be 0 when using beam search."),
+		plainly(route, "beam", greedy(16, body{"use_beam_search": true, "best_of": 4, "logprobs": 0}), choice(4, "length", -1)),
+		plainly(route, "beam", greedy(16, body{"use_beam_search": true, "best_of": 4, "logprobs": 0}), choice(4, "length", -1)),
+		plainly(route, "beam.two", greedy(8, body{"use_beam_search": true, "best_of": 2}), made{words(8), "length", nil}),
+		plainly(route, "beam.greedy", greedy(4, body{"logprobs": 0}), choice(4, "length", -1.25)),
+		plainly(route, "beam.n2", greedy(16, body{"use_beam_search": true, "n": 2, "best_of": 4, "logprobs": 0}), choice(4, "length", -1), made{[]string{" a", " b"}, "length", flat(2, -1.5)}),
+		refusal("beam.top_p", body{"use_beam_search": true}, "top_p", "top_p must be 1 when using beam search."),
+		refusal("beam.stream", body{"use_beam_search": true, "stream": true}, "stream", "results of beam search cannot be streamed"),
+		plainly(route, "beam.off", greedy(capped, body{"use_beam_search": false}), sixteen),
+		refusal("beam.n2.alone", body{"use_beam_search": true, "n": 2}, "best_of", "best_of must be greater than n"),
+	}
+	return f, ts
+}
+
+func judgeTranscripts(id string, route schemas.Route, level schemas.Level, f *Facts, ts []transcript) ruling {
+	c := &Case{Route: route, Profile: schemas.Interop, Facts: f, why: func(string) string { return "" }}
+	for i, t := range ts {
+		c.replies = append(c.replies, t.reply(route, i))
+	}
+	return c.rule(ruleOf(id), level)
+}
+
+// faults breaks the good transcripts, one clause at a time: in the exchanges
+// of a probe, from is replaced by to; or the transcript is edited. Every rule
+// must have one.
+var faults = []struct {
+	clause   string
+	route    schemas.Route // completions where empty
+	probe    string
+	from, to string
+	edit     func(*transcript)
+}{
+	{clause: "SCH-001", probe: "control", from: `"index":0`, to: `"index":"zero"`},
+	{clause: "SCH-002", probe: "greedy.stream", from: `"index":0`, to: `"index":"zero"`},
+	{clause: "SCH-003", probe: "best_of.less", from: `{"error":`, to: `["error",`, edit: func(t *transcript) { t.body = strings.TrimSuffix(t.body, "}") + "]" }},
+	{clause: "RSP-001", probe: "control", edit: func(t *transcript) { t.body += "{}" }},
+	{clause: "RSP-001", probe: "control", edit: func(t *transcript) { t.header.Set("Content-Type", "text/plain") }},
+	{clause: "RSP-002", probe: "control", from: `"usage"`, to: `"used"`},
+	{clause: "RSP-004", probe: "control", edit: func(t *transcript) { t.body = strings.Replace(t.body, `"id":"cmpl-`, `"id":"","x":"`, 1) }},
+	{clause: "RSP-006", probe: "control", from: "text_completion", to: "text.completion"},
+	{clause: "RSP-007", route: schemas.Chat, probe: "control", from: `"chat.completion"`, to: `"chat.completion.chunk"`},
+	{clause: "RSP-008", probe: "control", from: fmt.Sprint(clock.Unix()), to: fmt.Sprint(clock.Unix()) + ".5"},
+	{clause: "RSP-009", probe: "control", from: fmt.Sprint(clock.Unix()), to: "217877"},
+	{clause: "RSP-010", probe: "control", from: fmt.Sprint(clock.Unix()), to: fmt.Sprint(clock.Unix() - 3600)},
+	{clause: "RSP-011", probe: "control", from: `"model":"m"`, to: `"model":null`},
+	{clause: "RSP-012", probe: "model", from: `"model":"m"`, to: `"model":"other"`},
+	{clause: "RSP-013", probe: "n3", edit: func(t *transcript) { t.sent["n"] = 4 }},
+	{clause: "RSP-014", probe: "n3", from: `"index":1`, to: `"index":0`},
+	{clause: "RSP-015", probe: "n3", from: `"index":2`, to: `"index":3`},
+	{clause: "RSP-016", probe: "control", from: `"text":`, to: `"message":{"content":"x"},"texts":`},
+	{clause: "RSP-017", route: schemas.Chat, probe: "control", from: `"message":`, to: `"messages":`},
+	{clause: "RSP-018", probe: "control", from: `"finish_reason":"length"`, to: `"finish_reason":null`},
+	{clause: "RSP-019", probe: "control", from: `"logprobs":null`, to: `"logprobs":{}`},
+	{clause: "RSP-020", route: schemas.Chat, probe: "control", from: `"logprobs":null`, to: `"logprobs":{}`},
+	{clause: "RSP-021", probe: "nonce", from: `"text":"`, to: `"text":"` + nonces[0]},
+	{clause: "RSP-022", probe: "best_of.less", from: `{"error":`, to: `{"choices":[],"error":`},
+	{clause: "RSP-022", probe: "control", from: `{"id":`, to: `{"error":{"message":"x"},"id":`},
+	{clause: "RSP-023", probe: "control", from: " w03", to: " \xff"},
+	{clause: "RSP-023", probe: "control", from: " w03", to: ` \ud83d`},
+	{clause: "RSP-026", probe: "control", from: `"prompt_tokens":5`, to: `"prompt_tokens":"5"`},
+	{clause: "RSP-027", probe: "control", edit: func(t *transcript) {
+		t.header.Set("Content-Length", "5")
+		t.header.Set("Transfer-Encoding", "chunked")
+	}},
+	{clause: "FIN-001", probe: "short", from: `"stop"`, to: `"eos"`},
+	{clause: "FIN-003", probe: "short", from: `"stop"`, to: `"length"`},
+	{clause: "FIN-004", probe: "short", edit: func(t *transcript) { t.sent["max_tokens"] = 2 }},
+	{clause: "FIN-005", probe: "cap1", from: `"length"`, to: `"stop"`},
+	{clause: "FIN-006", probe: "stop", from: `"stop"`, to: `"length"`},
+	{clause: "FIN-007", probe: "stop.last", edit: func(t *transcript) {
+		stop := t.sent["stop"].(string)
+		t.body = strings.Replace(t.body, `","logprobs"`, stop+`","logprobs"`, 1)
+	}},
+	{clause: "FIN-008", probe: "short", from: `"stop"`, to: `"length"`},
+	{clause: "FIN-009", probe: "long", from: `"length"`, to: `"stop"`},
+	{clause: "FIN-010", probe: "context", from: `"length"`, to: `"stop"`},
+	{clause: "FIN-011", probe: "reasons", from: `"length"`, to: `"stop"`},
+	{clause: "FIN-012", probe: "greedy.stream", from: `"finish_reason":null`, to: `"finish_reason":""`},
+	{clause: "FIN-014", probe: "greedy.stream", from: `"length"`, to: `"stop"`},
+	{clause: "STR-001", probe: "greedy.stream", edit: func(t *transcript) { t.header.Set("Content-Type", "application/json") }},
+	{clause: "STR-002", probe: "greedy.stream", from: "\n\n", to: "\n"},
+	{clause: "STR-003", probe: "greedy.stream", from: "data: {", to: "event: message\ndata: {"},
+	{clause: "STR-004", probe: "greedy.stream", from: `,"object"`, to: "\ndata: ,\"object\""},
+	{clause: "STR-005", probe: "greedy.stream", edit: func(t *transcript) { t.body = "\ufeff" + t.body }},
+	{clause: "STR-006", probe: "greedy.stream", from: "data: [DONE]\n\n", to: ""},
+	{clause: "STR-006", probe: "greedy.stream", from: "[DONE]", to: `"[DONE]"`},
+	{clause: "STR-007", probe: "greedy.stream", edit: func(t *transcript) { t.body += "data: {}\n\n" }},
+	{clause: "STR-008", probe: "greedy.stream", from: `,"finish_reason":null`, to: ""},
+	{clause: "STR-009", probe: "greedy.stream", from: `"length"`, to: `null`},
+	{clause: "STR-010", route: schemas.Chat, probe: "greedy.stream", from: "chat.completion.chunk", to: "chat.completion"},
+	{clause: "STR-011", probe: "greedy.stream", from: `"text_completion"`, to: `"text_completion.chunk"`},
+	{clause: "STR-012", probe: "greedy.stream", edit: func(t *transcript) { t.body = strings.Replace(t.body, `"id":"`, `"id":"other-`, 1) }},
+	{clause: "STR-013", route: schemas.Chat, probe: "greedy.stream", from: `"delta"`, to: `"message"`},
+	{clause: "STR-014", route: schemas.Chat, probe: "greedy.stream", from: `"role":"assistant",`, to: ``},
+	{clause: "STR-015", route: schemas.Chat, probe: "greedy.stream", from: `"delta":{"content":" `, to: `"delta":{"role":"assistant","content":" `},
+	{clause: "STR-016", route: schemas.Chat, probe: "greedy.stream", from: `"content":" w00"`, to: `"content":["w00"]`},
+	{clause: "STR-017", probe: "greedy.stream", from: `"text":""`, to: `"text":null`},
+	{clause: "STR-018", probe: "greedy.stream", from: " w03", to: ""},
+	{clause: "STR-019", probe: "n3.stream", from: `"index":2`, to: `"index":1`},
+	{clause: "STR-020", probe: "stop.stream", edit: func(t *transcript) {
+		t.body = strings.Replace(t.body, `","logprobs"`, t.sent["stop"].([]string)[0][:3]+`","logprobs"`, 1)
+	}},
+	{clause: "STR-021", probe: "wide.stream", from: "안녕", to: "안\uFFFD"},
+	{clause: "STR-022", edit: func(t *transcript) {
+		if t.header.Get("Content-Type") == "text/event-stream" {
+			t.late, t.every, t.took = 2*time.Second, 100*time.Microsecond, 2*time.Second
+		}
+	}},
+	{clause: "STR-023", probe: "greedy.stream", edit: func(t *transcript) {
+		*t = streamly(schemas.Completions, "greedy.stream", body{"max_tokens": capped, "temperature": 0}, made{[]string{strings.Join(words(capped), "")}, "length", nil})
+	}},
+	{clause: "STR-024", probe: "greedy.stream", edit: func(t *transcript) { t.header.Del("Cache-Control") }},
+	{clause: "STR-025", probe: "bad.stream", edit: func(t *transcript) {
+		t.status, t.header, t.body = 200, sseHeader(), "data: {\"error\":{\"message\":\"n\"}}\n\ndata: [DONE]\n\n"
+	}},
+	{clause: "STR-028", probe: "reconnect", edit: func(t *transcript) { t.status, t.body = 429, `{"error":{"message":"busy"}}` }},
+	{clause: "STR-034", probe: "greedy.stream", edit: func(t *transcript) {
+		t.body = `data: {"id":"x","choices":[]}` + "\n\n" + t.body
+	}},
+	{clause: "STR-035", probe: "logprobs.stream", from: `"text_offset":[4]`, to: `"text_offset":[0]`},
+	{clause: "STR-036", probe: "greedy.stream", edit: func(t *transcript) { t.cut = true }},
+	{clause: "STR-037", probe: "greedy.stream", edit: func(t *transcript) {
+		e := strings.SplitAfter(t.body, "\n\n")
+		t.body = strings.Repeat(e[0], 8) + t.body
+	}},
+	{clause: "STR-039", probe: "greedy.stream", from: `"text":""`, to: `"text":" x"`},
+	{clause: "STR-040", probe: "together", from: " w03", to: " is."},
+	{clause: "BST-001", probe: "best_of.less", edit: accepted},
+	{clause: "BST-002", probe: "best_of.equal", edit: accepted},
+	{clause: "BST-003", probe: "n3", edit: refused("best_of")},
+	{clause: "BST-004", probe: "best_of.one", edit: refused("best_of")},
+	{clause: "BST-005", probe: "best_of.1of3", edit: func(t *transcript) { t.sent["n"] = 3 }},
+	{clause: "BST-006", probe: "best_of.best", edit: func(t *transcript) {
+		*t = plainly(schemas.Completions, t.probe, t.sent, made{words(8), "length", flat(8, -2)})
+	}},
+	{clause: "BST-007", probe: "best_of.ordered", from: "-1.5", to: "-0.1"},
+	{clause: "BST-008", probe: "best_of.stream", edit: tokenWise},
+	{clause: "BST-009", probe: "best_of.equal.stream", edit: func(t *transcript) { t.status = 500 }},
+	{clause: "BST-010", probe: "best_of.greedy", edit: accepted},
+	{clause: "BST-011", probe: "best_of.null", edit: func(t *transcript) { t.status = 500 }},
+	{clause: "BST-013", probe: "best_of.absurd", edit: func(t *transcript) { t.took = 5 * time.Second }},
+	{clause: "BST-014", probe: "best_of.2of4", from: `"index":1`, to: `"index":0`},
+	{clause: "BST-015", route: schemas.Chat, probe: "best_of.1of3", edit: refused("best_of")},
+	{clause: "BST-016", probe: "best_of.2of4", from: `"completion_tokens":16`, to: `"completion_tokens":8`},
+	{clause: "BEAM-001", probe: "beam.one", edit: accepted},
+	{clause: "BEAM-002", probe: "beam.warm", edit: accepted},
+	{clause: "BEAM-003", probe: "beam.default", edit: accepted},
+	{clause: "BEAM-004", probe: "beam.two", edit: func(t *transcript) { t.status = 500 }},
+	{clause: "BEAM-005", probe: "beam", edit: onlyOnce(func(t *transcript) { t.body = strings.Replace(t.body, " w00", " x00", 1) })},
+	{clause: "BEAM-006", probe: "beam.n2", edit: func(t *transcript) {
+		m := made{words(4), "length", flat(4, -1)}
+		*t = plainly(schemas.Completions, t.probe, t.sent, m, m)
+	}},
+	{clause: "BEAM-007", probe: "beam.greedy", from: "-1.25", to: "-0.25"},
+	{clause: "BEAM-008", probe: "beam.top_p", edit: func(t *transcript) { t.status = 500 }},
+	{clause: "BEAM-009", probe: "beam.stream", edit: tokenWise},
+	{clause: "BEAM-010", probe: "beam.off", from: " w03", to: " x"},
+	{clause: "BEAM-011", probe: "beam.n2.alone", edit: func(t *transcript) { t.status = 500 }},
+}
+
+// onlyOnce edits the first transcript that it is given.
+func onlyOnce(edit func(*transcript)) func(*transcript) {
+	done := false
+	return func(t *transcript) {
+		if !done {
+			edit(t)
+		}
+		done = true
+	}
+}
+
+func accepted(t *transcript) {
+	*t = plainly(schemas.Completions, t.probe, t.sent, made{[]string{" anything"}, "length", nil})
+}
+
+func refused(param string) func(*transcript) {
+	return func(t *transcript) { *t = refusal(t.probe, t.sent, param, param+" must be 1") }
+}
+
+func tokenWise(t *transcript) {
+	*t = streamly(schemas.Completions, t.probe, t.sent, made{words(4), "length", nil})
+}
+
+// records are the clauses that only record what they see.
+var records = []string{"RSP-005", "STR-029", "STR-033"}
+
+func TestRules(t *testing.T) {
+	proved := map[string]bool{}
+	for _, route := range []schemas.Route{schemas.Completions, schemas.Chat} {
+		for _, r := range rules {
+			cl, ok := schemas.Lookup(r.clause)
+			if !ok {
+				t.Fatalf("%s has a rule but is not in the register", r.clause)
+			}
+			if !cl.Holds(DialectLlamaV1, route) {
+				continue
+			}
+			f, ts := good(route)
+			if got := judgeTranscripts(r.clause, route, cl.Level(schemas.Interop), f, ts); got.status != reports.Pass {
+				t.Errorf("%s on %s: a good target gets %s: %s %+v", r.clause, route, got.status, got.reason, got.findings)
+			}
+		}
+	}
+	for _, fault := range faults {
+		route := fault.route
+		if route == "" {
+			route = schemas.Completions
+		}
+		cl, _ := schemas.Lookup(fault.clause)
+		f, ts := good(route)
+		hit := false
+		for i := range ts {
+			if fault.probe != "" && ts[i].probe != fault.probe {
+				continue
+			}
+			ts[i].sent = maps.Clone(ts[i].sent)
+			before := fmt.Sprintf("%+v", ts[i])
+			if fault.from != "" {
+				ts[i].body = strings.ReplaceAll(ts[i].body, fault.from, fault.to)
+			}
+			if fault.edit != nil {
+				fault.edit(&ts[i])
+			}
+			hit = hit || fmt.Sprintf("%+v", ts[i]) != before
+		}
+		if !hit {
+			t.Errorf("%s: the fault changes nothing", fault.clause)
+		}
+		want := map[schemas.Level]reports.Status{schemas.Must: reports.Fail, schemas.Should: reports.Warn, schemas.May: reports.Info}[cl.Level(schemas.Interop)]
+		got := judgeTranscripts(fault.clause, route, cl.Level(schemas.Interop), f, ts)
+		if got.status != want || len(got.findings) == 0 {
+			t.Errorf("%s: fault in %s gets %s (%s), want %s with a finding", fault.clause, fault.probe, got.status, got.reason, want)
+		}
+		proved[fault.clause] = true
+	}
+	for _, r := range rules {
+		if !proved[r.clause] && !slices.Contains(records, r.clause) {
+			t.Errorf("%s: no fault shows that its rule can fail", r.clause)
+		}
+	}
+}
+
+// A target that refuses a parameter by name is unsupported, and one whose
+// answer never came is inconclusive: neither is a fail.
+func TestNoEvidenceIsNoFail(t *testing.T) {
+	f, ts := good(schemas.Completions)
+	for i := range ts {
+		switch ts[i].probe {
+		case "beam.two":
+			ts[i] = refusal("beam.two", ts[i].sent, "use_beam_search", "use_beam_search is not supported")
+		case "stop.stream":
+			ts[i] = transcript{probe: "stop.stream", sent: ts[i].sent, error: "connection reset"}
+		}
+	}
+	for id, want := range map[string]reports.Status{"BEAM-004": reports.Pass, "BEAM-005": reports.Unsupported, "BEAM-001": reports.Unsupported, "STR-020": reports.Inconclusive} {
+		if got := judgeTranscripts(id, schemas.Completions, schemas.Must, f, ts); got.status != want {
+			t.Errorf("%s: %s (%s), want %s", id, got.status, got.reason, want)
+		}
+	}
+}

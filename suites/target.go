@@ -1,0 +1,135 @@
+package suites
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"time"
+
+	"github.com/touchstone-llm/touchstone/reports"
+	"github.com/touchstone-llm/touchstone/schemas"
+)
+
+// A Target is the endpoint under test and what its owner says of it.
+type Target struct {
+	// BaseURL is the endpoint without the route: http://host:port.
+	BaseURL string
+	// Key is sent as a bearer token; empty sends none. It never reaches a result.
+	Key string
+	// Dialect is the API that the target speaks; this version knows llama-v1.
+	Dialect string
+	// Kind is what stands behind it: serverless, managed, vllm, openai, reference.
+	Kind string
+	// Model is sent as the `model` member of each request, if not empty.
+	Model string
+	// Header holds further headers for each request.
+	Header http.Header
+	// Routes are the routes that the target serves; empty means both, and a
+	// route that answers 404 is skipped.
+	Routes []schemas.Route
+}
+
+// DialectLlamaV1 is the API of the source document: /v1/completions and
+// /v1/chat/completions.
+const DialectLlamaV1 = "llama-v1"
+
+// Kinds lists what may stand behind a target.
+var Kinds = []string{"serverless", "managed", "vllm", "openai", "reference"}
+
+// Options say how to check a target. The zero value checks everything under
+// the interop profile.
+type Options struct {
+	// Profile is interop (the default), strict or paper.
+	Profile schemas.Profile
+	// Clauses and Areas select what is judged; both empty selects all.
+	Clauses []string
+	Areas   []string
+	// LabelFilter is a Ginkgo label expression over a clause's labels: its id,
+	// area, level and dialect, such as "STR && MUST".
+	LabelFilter string
+	// Concurrency is the most requests in flight, 4 by default.
+	Concurrency int
+	// Timeout bounds one exchange, 60 s by default.
+	Timeout time.Duration
+	// KeyEnv names the environment variable that stands for the key in the
+	// curl lines of findings, TOUCHSTONE_API_KEY by default.
+	KeyEnv string
+	// Version of the tool, for the result.
+	Version string
+	// OnStart, OnFact and OnVerdict are told of the run as it goes, one call at
+	// a time; any may be nil.
+	OnStart   func(clauses int)
+	OnFact    func(reports.Fact)
+	OnVerdict func(reports.Verdict)
+}
+
+// ErrConfig marks an error of the target's description or of the options:
+// nothing was sent.
+var ErrConfig = errors.New("configuration")
+
+func configError(format string, a ...any) error {
+	return fmt.Errorf("%w: %s", ErrConfig, fmt.Sprintf(format, a...))
+}
+
+func (t *Target) check() error {
+	u, err := url.Parse(t.BaseURL)
+	switch {
+	case err != nil:
+		return configError("URL: %v", err)
+	case u.Scheme != "http" && u.Scheme != "https" || u.Host == "":
+		return configError("URL: %q is not http://host[:port] or https://host[:port]", t.BaseURL)
+	case u.User != nil:
+		return configError("URL: a password in the URL would reach reports; give the key by --api-key-env")
+	}
+	if t.Dialect == "" {
+		t.Dialect = DialectLlamaV1
+	}
+	if t.Dialect != DialectLlamaV1 {
+		return configError("dialect: %q is not known; this version judges %s", t.Dialect, DialectLlamaV1)
+	}
+	if t.Kind != "" && !slices.Contains(Kinds, t.Kind) {
+		return configError("kind: %q is none of %v", t.Kind, Kinds)
+	}
+	if len(t.Routes) == 0 {
+		t.Routes = []schemas.Route{schemas.Completions, schemas.Chat}
+	}
+	for _, r := range t.Routes {
+		if paths[r] == "" {
+			return configError("route: %q is none of %s, %s", r, schemas.Completions, schemas.Chat)
+		}
+	}
+	return nil
+}
+
+func (o *Options) check() error {
+	if o.Profile == "" {
+		o.Profile = schemas.Interop
+	}
+	if !slices.Contains([]schemas.Profile{schemas.Interop, schemas.Strict, schemas.Paper}, o.Profile) {
+		return configError("profile: %q is none of interop, strict, paper", o.Profile)
+	}
+	if o.Concurrency < 0 {
+		return configError("concurrency: %d is negative", o.Concurrency)
+	}
+	if o.Concurrency == 0 {
+		o.Concurrency = 4
+	}
+	if o.Timeout < 0 {
+		return configError("timeout: %s is negative", o.Timeout)
+	}
+	if o.Timeout == 0 {
+		o.Timeout = time.Minute
+	}
+	if o.KeyEnv == "" {
+		o.KeyEnv = "TOUCHSTONE_API_KEY"
+	}
+	return nil
+}
+
+// paths maps each route of llama-v1 to its path.
+var paths = map[schemas.Route]string{
+	schemas.Completions: "/v1/completions",
+	schemas.Chat:        "/v1/chat/completions",
+}
