@@ -56,6 +56,18 @@ func Lookup(id string) (Clause, bool) {
 // Areas returns the areas of the register, such as "STR", in its order.
 func Areas() []string { return slices.Clone(areas) }
 
+// AreaTitles says what each area is about.
+func AreaTitles() map[string]string {
+	return map[string]string{
+		"SCH":  "Schema",
+		"RSP":  "Response shape",
+		"FIN":  "Finish reason",
+		"STR":  "Streaming",
+		"BST":  "best_of and n",
+		"BEAM": "Beam search",
+	}
+}
+
 // Area is the first part of the id, such as "STR".
 func (c Clause) Area() string {
 	area, _, _ := strings.Cut(c.ID, "-")

@@ -29,6 +29,9 @@ func TestRegister(t *testing.T) {
 		g.Expect(c.Level(Strict) == Must || c.Level(Interop) != Must).To(BeTrue(), "%s: strict is never milder than interop", c.ID)
 	}
 	g.Expect(order).To(Equal(Areas()))
+	for _, a := range Areas() {
+		g.Expect(AreaTitles()).To(HaveKey(a))
+	}
 	g.Expect(count).To(Equal(map[string]int{"RSP": 27, "FIN": 16, "STR": 40, "BST": 16, "BEAM": 11, "SCH": 3}))
 	_, ok := Lookup("STR-041")
 	g.Expect(ok).To(BeFalse())

@@ -1,0 +1,42 @@
+# touchstone: everything starts here. `make check` does the main job, `make test` runs every test.
+
+GO       ?= go
+BIN      := bin/touchstone
+PROFILE  ?= interop
+OUT      ?= reports/check
+
+.PHONY: build check test lint bench fmt fuzz golden clean model model-eval
+
+build: ## build bin/touchstone
+	$(GO) build -o $(BIN) .
+
+check: build ## hold the reference endpoint, in process, against its contract; reports in $(OUT)
+	$(BIN) check --profile $(PROFILE) --out $(OUT)
+
+test: lint ## vet, staticcheck, formatting and every test under the race detector
+	$(GO) test -race -timeout 15m ./...
+
+lint: ## gofmt, go vet, staticcheck, go.mod tidy
+	@bad=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$bad" || { echo "not formatted (make fmt): $$bad"; exit 1; }
+	$(GO) vet ./...
+	$(GO) tool staticcheck ./...
+	$(GO) mod tidy -diff
+
+bench: ## benchmarks of the engine, the simulator and the judge
+	$(GO) test -run '^$$' -bench . -benchmem ./...
+
+fuzz: ## every fuzz target for a short while each
+	@for p in $$($(GO) list ./...); do for f in $$($(GO) test -list '^Fuzz' $$p | grep '^Fuzz'); do \
+		echo "$$p $$f"; $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime 20s $$p || exit 1; done; done
+
+golden: ## write the golden files anew; read the diff before committing
+	$(GO) test ./reports/... ./simulator/... ./cli/... -update
+
+fmt: ## format
+	gofmt -w $$(git ls-files '*.go')
+
+model: ## train the embedded model again, from the curriculum to the GGUF
+	fixtures/model/make.sh
+
+clean:
+	rm -rf bin $(OUT)

@@ -1,0 +1,123 @@
+package cli
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/touchstone-llm/touchstone/reports"
+	"github.com/touchstone-llm/touchstone/schemas"
+	"github.com/touchstone-llm/touchstone/suites"
+)
+
+type checkCmd struct {
+	URL         string        `arg:"" optional:"" help:"Base URL of the endpoint, without the route. Without it the reference is checked, in process."`
+	Dialect     string        `default:"llama-v1" help:"API that the target speaks: llama-v1."`
+	Profile     string        `default:"interop" enum:"interop,strict,paper" help:"How stern to be: interop (would a client be misled?), strict (exact), paper (the document literally; never gates)."`
+	Kind        string        `placeholder:"KIND" help:"What stands behind the endpoint: serverless, managed, vllm, openai, reference."`
+	Model       string        `placeholder:"NAME" help:"Send this as the model member of each request."`
+	Route       []string      `placeholder:"NAME,…" help:"Routes that the target serves: completions, chat. Default: both; one that answers 404 is skipped."`
+	APIKeyEnv   string        `name:"api-key-env" default:"TOUCHSTONE_API_KEY" placeholder:"NAME" help:"Environment variable that holds the key. The key itself never stands on a command line."`
+	Clause      []string      `placeholder:"ID,…" help:"Judge these clauses only, such as STR-009."`
+	Area        []string      `placeholder:"AREA,…" help:"Judge these areas only, such as STR."`
+	LabelFilter string        `placeholder:"EXPR" help:"Judge the clauses that match a Ginkgo label expression over id, area, level and dialect, such as 'STR && MUST'."`
+	Defect      []string      `placeholder:"NAME,…" help:"Break the in-process reference in these ways (only without a URL)."`
+	Out         string        `default:"reports" type:"path" placeholder:"DIR" help:"Where to write result.json, report.html and junit.xml."`
+	Concurrency int           `default:"4" help:"Most requests in flight."`
+	Timeout     time.Duration `default:"60s" help:"Bound on one request."`
+	Quiet       bool          `short:"q" help:"Print only what is not a pass, and the summary."`
+}
+
+func (checkCmd) Help() string {
+	return `Calibrates the target, sends some 60 probes a route, judges each clause on the
+recorded exchanges and writes the reports. A fail carries its proof: the request,
+what was expected, what was seen, and a curl line that shows it again.
+
+  touchstone check                                  # the reference, in process
+  MY_KEY=… touchstone check https://host --api-key-env MY_KEY --profile strict
+  touchstone check http://127.0.0.1:8000 --area STR --model my-model
+
+Exit code: 0 conformant, 1 not, 2 bad usage, 3 nothing was judged, 130 interrupted.`
+}
+
+func (c *checkCmd) Run(ctx context.Context, s *streams) error {
+	target := suites.Target{BaseURL: strings.TrimRight(c.URL, "/"), Dialect: c.Dialect, Kind: c.Kind, Model: c.Model, Key: os.Getenv(c.APIKeyEnv)}
+	for _, r := range c.Route {
+		target.Routes = append(target.Routes, schemas.Route(r))
+	}
+	if c.URL == "" {
+		stop, err := c.reference(ctx, &target)
+		if err != nil {
+			return err
+		}
+		defer stop()
+	} else if len(c.Defect) > 0 {
+		return usage("--defect breaks the in-process reference; it cannot be used with a URL")
+	}
+	terminal := reports.NewTerminal(s.out, reports.TerminalOptions{Quiet: c.Quiet})
+	result, err := suites.Run(ctx, target, suites.Options{
+		Profile: schemas.Profile(c.Profile), Clauses: c.Clause, Areas: c.Area, LabelFilter: c.LabelFilter,
+		Concurrency: c.Concurrency, Timeout: c.Timeout, KeyEnv: c.APIKeyEnv, Version: toolVersion(),
+		OnStart: func(n int) {
+			terminal.Start(reports.Target{URL: target.BaseURL, Dialect: target.Dialect, Kind: target.Kind, Model: target.Model}, c.Profile, n)
+		},
+		OnFact: terminal.Fact, OnVerdict: terminal.Verdict,
+	})
+	if err != nil {
+		return err
+	}
+	paths, err := reports.WriteAll(c.Out, result)
+	if err != nil {
+		return fmt.Errorf("writing the reports: %w", err)
+	}
+	terminal.Finish(result, shortPaths(paths))
+	if result.Summary.ExitCode != exitOK {
+		return exitError{code: result.Summary.ExitCode}
+	}
+	return nil
+}
+
+// reference serves the reference on a free loopback port for one check.
+func (c *checkCmd) reference(ctx context.Context, target *suites.Target) (stop func(), err error) {
+	m, err := openModel("")
+	if err != nil {
+		return nil, fmt.Errorf("the embedded model: %w", err)
+	}
+	target.Key = rand.Text()
+	target.Kind = "reference"
+	server, free, err := newReference(m, embedded, target.Key, c.Defect, nil)
+	if err != nil {
+		return nil, usage("%w", err)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	target.BaseURL = "http://" + l.Addr().String()
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	ended := make(chan struct{})
+	go func() { serveUntil(ctx, l, server); close(ended) }()
+	return func() { cancel(); <-ended; free(); m.Close() }, nil
+}
+
+// shortPaths writes paths relative to the working directory where that is
+// shorter.
+func shortPaths(paths []string) []string {
+	wd, err := os.Getwd()
+	if err != nil {
+		return paths
+	}
+	out := make([]string, len(paths))
+	for i, p := range paths {
+		out[i] = p
+		if rel, err := filepath.Rel(wd, p); err == nil && len(rel) < len(p) {
+			out[i] = rel
+		}
+	}
+	return out
+}

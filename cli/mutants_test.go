@@ -1,0 +1,177 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"net/http/httptest"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/touchstone-llm/touchstone/engine"
+	"github.com/touchstone-llm/touchstone/reports"
+	"github.com/touchstone-llm/touchstone/schemas"
+	"github.com/touchstone-llm/touchstone/simulator"
+	"github.com/touchstone-llm/touchstone/suites"
+)
+
+// A remembered generator answers a request that it has seen with the same
+// steps again, so that a defect costs wire time and not the engine's. Samples
+// without a seed have several such answers, which take turns.
+type remembered struct {
+	simulator.Generator
+	mu    sync.Mutex
+	seen  map[string][][]engine.Step
+	turns map[string]int
+}
+
+func (g *remembered) Generate(ctx context.Context, r engine.Request) engine.Steps {
+	raw, err := json.Marshal(r)
+	if err != nil {
+		panic(err)
+	}
+	want := 1
+	if r.Temperature > 0 && r.Seed == nil {
+		want = 3
+	}
+	g.mu.Lock()
+	var steps []engine.Step
+	ok := len(g.seen[string(raw)]) >= want
+	if ok {
+		steps = g.seen[string(raw)][g.turns[string(raw)]%want]
+		g.turns[string(raw)]++
+	}
+	g.mu.Unlock()
+	return func(yield func(engine.Step, error) bool) {
+		if ok {
+			for i, s := range steps {
+				if i%16 == 15 { // a stream takes its time (STR-022)
+					time.Sleep(2 * time.Millisecond)
+				}
+				if ctx.Err() != nil || !yield(s, nil) {
+					return
+				}
+			}
+			return
+		}
+		var all []engine.Step
+		for s, err := range g.Generator.Generate(ctx, r) {
+			all = append(all, s)
+			if !yield(s, err) || err != nil {
+				return
+			}
+		}
+		g.mu.Lock()
+		g.seen[string(raw)] = append(g.seen[string(raw)], all)
+		g.mu.Unlock()
+	}
+}
+
+// checkDefects runs the suites against the reference with the given defects.
+func checkDefects(t *testing.T, g simulator.Generator, profile schemas.Profile, defects ...string) *reports.Result {
+	t.Helper()
+	h, err := simulator.New(simulator.Options{Generator: g, ModelName: embedded, Keys: []string{"k-123"}, Defects: defects})
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewServer(h)
+	defer server.Close()
+	r, err := suites.Judge(t.Context(), suites.Target{BaseURL: server.URL, Key: "k-123", Kind: "reference"}, suites.Options{Profile: profile})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func newRemembered(t *testing.T) *remembered {
+	e := engine.New(loadEmbedded(t), engine.Options{})
+	t.Cleanup(func() { e.Close() })
+	return &remembered{Generator: simulator.Local(e), seen: map[string][][]engine.Step{}, turns: map[string]int{}}
+}
+
+func loadEmbedded(t testing.TB) *engine.Model {
+	t.Helper()
+	m, err := openModel("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { m.Close() })
+	return m
+}
+
+// broken are the clauses of a result that are neither kept nor not applicable.
+func broken(r *reports.Result) []string {
+	var out []string
+	for _, v := range r.Verdicts {
+		if v.Verdict == reports.Fail || v.Verdict == reports.Warn || v.Verdict == reports.Info || v.Verdict == reports.Error {
+			out = append(out, v.Clause)
+		}
+	}
+	return out
+}
+
+// The reference keeps every clause: no warning, nothing inconclusive.
+func TestReferencePasses(t *testing.T) {
+	g := newRemembered(t)
+	for _, profile := range []schemas.Profile{schemas.Interop, schemas.Strict} {
+		r := checkDefects(t, g, profile)
+		for _, v := range r.Verdicts {
+			if v.Verdict != reports.Pass {
+				t.Errorf("%s: %s %s: %s %+v", profile, v.Clause, v.Verdict, v.Reason, v.Findings)
+			}
+		}
+		if !r.Summary.Conformant || r.Summary.ExitCode != 0 {
+			t.Errorf("%s: summary %+v", profile, r.Summary)
+		}
+		if n := len(r.Verdicts); n < 80 {
+			t.Errorf("%s: only %d clauses enforced", profile, n)
+		}
+	}
+}
+
+// Every defect is caught by exactly the clauses that it names.
+func TestDefects(t *testing.T) {
+	g := newRemembered(t)
+	checkDefects(t, g, schemas.Strict) // fills the memory before defects run side by side
+	var mu sync.Mutex
+	caught, ran := map[string]bool{}, 0
+	t.Cleanup(func() {
+		if ran < len(simulator.Defects()) {
+			return // a part was asked for
+		}
+		for _, id := range suites.Enforced() {
+			if cl, _ := schemas.Lookup(id); !caught[id] && cl.Level(schemas.Strict) != schemas.May {
+				t.Errorf("%s: no defect shows end to end that it can fail", id)
+			}
+		}
+	})
+	for _, d := range simulator.Defects() {
+		t.Run(d.Name, func(t *testing.T) {
+			t.Parallel()
+			r := checkDefects(t, g, schemas.Strict, d.Name)
+			got, want := broken(r), slices.Clone(d.Clauses)
+			slices.Sort(want)
+			slices.Sort(got)
+			mu.Lock()
+			ran++
+			for _, id := range got {
+				caught[id] = true
+			}
+			mu.Unlock()
+			for _, v := range r.Verdicts {
+				if slices.Contains(got, v.Clause) && !slices.Contains(want, v.Clause) {
+					t.Errorf("%s: %s %s, which the defect does not name: %s %+v", d.Name, v.Clause, v.Verdict, v.Reason, v.Findings[:min(2, len(v.Findings))])
+				}
+				if slices.Contains(want, v.Clause) && !slices.Contains(got, v.Clause) {
+					t.Errorf("%s: %s survives: %s %s", d.Name, v.Clause, v.Verdict, v.Reason)
+				}
+			}
+			for _, id := range want {
+				if !slices.Contains(suites.Enforced(), id) {
+					t.Errorf("%s: %s is named but not enforced", d.Name, id)
+				}
+			}
+		})
+	}
+}

@@ -1,0 +1,115 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/touchstone-llm/touchstone/engine"
+	"github.com/touchstone-llm/touchstone/simulator"
+)
+
+type serveCmd struct {
+	Listen    string   `default:"127.0.0.1:8080" placeholder:"ADDR" help:"Address to listen on; port 0 picks one. Loopback unless you say otherwise."`
+	Model     string   `type:"path" placeholder:"FILE.gguf" help:"Model to run; the embedded one by default."`
+	ModelName string   `placeholder:"NAME" help:"Name of the model in responses; the file's name by default."`
+	APIKeyEnv string   `name:"api-key-env" default:"TOUCHSTONE_API_KEY" placeholder:"NAME" help:"Environment variable that holds the key; unset, no key is asked for."`
+	Defect    []string `placeholder:"NAME,…" help:"Break the contract in these ways; 'touchstone defects' lists them."`
+	Quiet     bool     `short:"q" help:"Do not log requests."`
+}
+
+func (serveCmd) Help() string {
+	return `The reference endpoint speaks llama-v1: POST /v1/completions and
+/v1/chat/completions. It needs no GPU and no download.
+
+  TOUCHSTONE_API_KEY=k touchstone serve --listen 127.0.0.1:8080
+  curl -H 'Authorization: Bearer k' http://127.0.0.1:8080/v1/completions \
+       -d '{"prompt":"What is the distance to the moon?","max_tokens":32}'`
+}
+
+func (c *serveCmd) Run(ctx context.Context, s *streams) error {
+	m, err := openModel(c.Model)
+	if err != nil {
+		return usage("--model: %w", err)
+	}
+	defer m.Close()
+	level := slog.LevelInfo
+	if c.Quiet {
+		level = slog.LevelWarn
+	}
+	key := os.Getenv(c.APIKeyEnv)
+	server, stop, err := newReference(m, c.name(), key, c.Defect, slog.New(slog.NewTextHandler(s.err, &slog.HandlerOptions{Level: level})))
+	if err != nil {
+		return usage("%w", err)
+	}
+	defer stop()
+	l, err := net.Listen("tcp", c.Listen)
+	if err != nil {
+		return usage("--listen: %w", err)
+	}
+	fmt.Fprintf(s.out, "touchstone %s: %s on http://%s, llama-v1, %s\n", toolVersion(), c.name(), l.Addr(), keyNote(key, c.APIKeyEnv))
+	if len(c.Defect) > 0 {
+		fmt.Fprintf(s.out, "defects: %s\n", strings.Join(c.Defect, ", "))
+	}
+	return serveUntil(ctx, l, server)
+}
+
+func keyNote(key, env string) string {
+	if key == "" {
+		return "no key (" + env + " is not set)"
+	}
+	return "key from " + env
+}
+
+func (c *serveCmd) name() string {
+	switch {
+	case c.ModelName != "":
+		return c.ModelName
+	case c.Model != "":
+		return strings.TrimSuffix(filepath.Base(c.Model), ".gguf")
+	}
+	return embedded
+}
+
+// newReference is the reference endpoint over a model; stop frees its engine.
+func newReference(m *engine.Model, name, key string, defects []string, log *slog.Logger) (h http.Handler, stop func(), err error) {
+	e := engine.New(m, engine.Options{})
+	o := simulator.Options{Engine: e, ModelName: name, Defects: defects, Logger: log}
+	if key != "" {
+		o.Keys = []string{key}
+	}
+	server, err := simulator.New(o)
+	if err != nil {
+		e.Close()
+		return nil, nil, err
+	}
+	return server, func() { e.Close() }, nil
+}
+
+// serveUntil serves until ctx ends, then lets requests in flight finish.
+func serveUntil(ctx context.Context, l net.Listener, h http.Handler) error {
+	server := &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second}
+	ended := make(chan error, 1)
+	go func() { ended <- server.Serve(l) }()
+	select {
+	case err := <-ended:
+		return err
+	case <-ctx.Done():
+	}
+	grace, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	if err := server.Shutdown(grace); err != nil {
+		server.Close()
+	}
+	if err := <-ended; !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return nil
+}
