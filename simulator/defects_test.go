@@ -318,9 +318,8 @@ func TestStreamEnds(t *testing.T) {
 func TestDisconnectLeaks(t *testing.T) {
 	f := newFake()
 	f.gate = make(chan struct{})
-	now := testClock()
 	var over sync.WaitGroup
-	s, err := New(Options{Generator: f, Defects: []string{"disconnect-leaks"}, Clock: func() time.Time { return now }})
+	s, err := New(Options{Generator: f, Defects: []string{"disconnect-leaks"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -348,10 +347,6 @@ func TestDisconnectLeaks(t *testing.T) {
 	}
 	if got := status(); got != 429 {
 		t.Errorf("status %d after two streams were left, want 429", got)
-	}
-	now = now.Add(time.Minute)
-	if got := status(); got != 200 {
-		t.Errorf("status %d a minute later, want 200", got)
 	}
 }
 
