@@ -118,7 +118,7 @@ func TestTokenize(t *testing.T) {
 // A check leaves its reports, proof included, and no key in any of them.
 func TestCheckWritesReports(t *testing.T) {
 	dir := t.TempDir()
-	code, out, stderr := run(t, "", "check", "--area", "BST", "--defect", "best-of-less-accepted", "--out", dir)
+	code, out, stderr := run(t, "", "check", "--area", "BST", "--defect", "best-of-reduces-n", "--out", dir)
 	if code != 1 {
 		t.Fatalf("exit %d\n%s%s", code, out, stderr)
 	}

@@ -10,7 +10,7 @@ var beamRules = []rule{
 	{clause: "BEAM-001", reads: []string{"beam.two", "beam.one"}, judge: beamRefused("beam.one", "beam search needs best_of above 1")},
 	{clause: "BEAM-002", reads: []string{"beam.two", "beam.warm"}, judge: beamRefused("beam.warm", "beam search needs temperature 0")},
 	{clause: "BEAM-003", reads: []string{"beam.two", "beam.default"}, judge: beamRefused("beam.default", "without temperature it is 1, and beam search needs 0")},
-	{clause: "BEAM-004", reads: []string{"beam.two", "beam", "beam.one", "beam.greedy"}, judge: beamAnswered},
+	{clause: "BEAM-004", reads: []string{"beam.two", "beam", "beam.one", "beam.warm", "beam.default", "beam.greedy"}, judge: beamAnswered},
 	{clause: "BEAM-005", reads: []string{"beam.two", "beam"}, judge: beamRepeats},
 	{clause: "BEAM-006", reads: []string{"beam.two", "beam.n2"}, judge: beamsDiffer},
 	{clause: "BEAM-007", reads: []string{"beam.two", "beam", "beam.greedy"}, judge: beamBeatsGreedy},
@@ -61,14 +61,16 @@ func beamAnswered(c *Case) {
 			return
 		}
 	}
-	for _, r := range c.sent("beam.one") {
-		if r.ok() && c.Facts.Repeatable {
-			for _, b := range c.answered("beam") {
-				if p := c.greedyTwin(); p != nil && b.firstText() == p.firstText() {
-					c.fail(b, "choices.0", "a beam search, or a refusal that names use_beam_search", "the greedy text, and best_of 1 is let pass: the parameter has no effect")
-					return
-				}
-			}
+	for _, name := range []string{"beam.one", "beam.warm", "beam.default"} {
+		if r := first(c.sent(name)); r == nil || !r.ok() || len(r.choices()) == 0 {
+			return // it looks at what goes with use_beam_search
+		}
+	}
+	greedy := c.greedyTwin()
+	for _, b := range c.answers("beam") {
+		if greedy != nil && c.Facts.Repeatable && b.firstText() == greedy.firstText() {
+			c.fail(b, "choices.0", "a beam search, or a refusal that names use_beam_search", "the greedy text, and all that beam search forbids is let pass: the parameter has no effect")
+			return
 		}
 	}
 }
