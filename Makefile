@@ -38,5 +38,8 @@ fmt: ## format
 model: ## train the embedded model again, from the curriculum to the GGUF
 	fixtures/model/make.sh
 
+model-eval: ## score the embedded model on held-out prompts
+	$(GO) run ./fixtures/model/eval
+
 clean:
 	rm -rf bin $(OUT)
