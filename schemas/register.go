@@ -5,7 +5,9 @@ import (
 	"embed"
 	"errors"
 	"fmt"
+	"io/fs"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 
@@ -19,8 +21,35 @@ import (
 //go:embed clauses/*.yaml
 var clauseFiles embed.FS
 
-// areas is the order of the register.
-var areas = []string{"SCH", "RSP", "FIN", "STR", "BST", "BEAM"}
+// areaTitles say what each area is about, in the order of the register.
+var areaTitles = []struct{ id, title string }{
+	{"SCH", "Schema"},
+	{"REQ", "Transport and request validation"},
+	{"EXT", "Extra parameters"},
+	{"VER", "API version"},
+	{"CHT", "Chat messages"},
+	{"RSP", "Response shape"},
+	{"FIN", "Finish reason"},
+	{"STR", "Streaming"},
+	{"BST", "best_of and n"},
+	{"BEAM", "Beam search"},
+	{"LOG", "Log probabilities"},
+	{"STP", "Stop strings and tokens"},
+	{"EOS", "End of sequence"},
+	{"USE", "Usage"},
+	{"AUT", "Authentication"},
+	{"ERR", "Errors"},
+	{"LIM", "Rate limits"},
+	{"CTX", "Context length"},
+	{"SAF", "Content safety"},
+	{"INF", "Model information and self-description"},
+	{"DEP", "Deployments"},
+	{"TOO", "Tools"},
+	{"FMT", "Response format"},
+	{"VIS", "Images"},
+	{"DET", "Determinism and defaults"},
+	{"CLI", "Real clients"},
+}
 
 // Register returns every clause in the order of the register: by area, then
 // by number. The error names file, line and clause of what is wrong. The
@@ -54,18 +83,21 @@ func Lookup(id string) (Clause, bool) {
 }
 
 // Areas returns the areas of the register, such as "STR", in its order.
-func Areas() []string { return slices.Clone(areas) }
+func Areas() []string {
+	ids := make([]string, len(areaTitles))
+	for i, a := range areaTitles {
+		ids[i] = a.id
+	}
+	return ids
+}
 
 // AreaTitles says what each area is about.
 func AreaTitles() map[string]string {
-	return map[string]string{
-		"SCH":  "Schema",
-		"RSP":  "Response shape",
-		"FIN":  "Finish reason",
-		"STR":  "Streaming",
-		"BST":  "best_of and n",
-		"BEAM": "Beam search",
+	titles := map[string]string{}
+	for _, a := range areaTitles {
+		titles[a.id] = a.title
 	}
+	return titles
 }
 
 // Area is the first part of the id, such as "STR".
@@ -89,7 +121,7 @@ type register struct {
 }
 
 var load = sync.OnceValues(func() (register, error) {
-	r := register{byID: map[string]int{}}
+	r, areas := register{byID: map[string]int{}}, Areas()
 	files, err := clauseFiles.ReadDir("clauses")
 	if err != nil {
 		return register{}, err
@@ -102,6 +134,9 @@ var load = sync.OnceValues(func() (register, error) {
 	for _, area := range areas {
 		name := "clauses/" + area + ".yaml"
 		b, err := clauseFiles.ReadFile(name)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
 		if err != nil {
 			return register{}, err
 		}
@@ -124,10 +159,14 @@ func parse(area string, b []byte) ([]Clause, error) {
 	if err := yaml.NewDecoder(bytes.NewReader(b), yaml.Strict()).Decode(&cs); err != nil {
 		return nil, err // goccy/go-yaml names the line
 	}
-	for i, c := range cs {
-		if want := fmt.Sprintf("%s-%03d", area, i+1); c.ID != want {
-			return nil, fmt.Errorf("clause %q: want %s, ids are numbered without gaps", c.ID, want)
+	last := 0
+	for _, c := range cs {
+		number, ok := strings.CutPrefix(c.ID, area+"-")
+		n, err := strconv.Atoi(number)
+		if !ok || err != nil || len(number) != 3 || n <= last {
+			return nil, fmt.Errorf("clause %q: want %s-%03d or a later number of three digits", c.ID, area, last+1)
 		}
+		last = n
 		if err := c.check(); err != nil {
 			return nil, fmt.Errorf("clause %s: %w", c.ID, err)
 		}
@@ -159,6 +198,13 @@ func (c Clause) check() error {
 		for _, r := range rs {
 			need(r == Completions || r == Chat, "unknown route %q of %s", r, d)
 		}
+	}
+	for _, k := range c.Kinds {
+		need(slices.Contains(Kinds(), k), "unknown kind %q", k)
+	}
+	for _, name := range c.Requires {
+		_, known := Claims()[name]
+		need(known, "unknown claim %q in requires", name)
 	}
 	need(slices.Contains([]string{"any", "det", "coop", "cfg", "admin"}, c.Needs), "unknown needs %q", c.Needs)
 	return errors.Join(errs...)

@@ -44,6 +44,12 @@ type Clause struct {
 	// temperature 0), coop (a model with known behaviour), cfg (small limits
 	// or fault injection), admin (the control plane).
 	Needs string `yaml:"needs" json:"needs"`
+	// Kinds are the kinds of target (serverless, managed, vllm, openai,
+	// reference) that the clause is about; empty means all.
+	Kinds []string `yaml:"kinds" json:"kinds,omitempty"`
+	// Requires are claims that the owner of the target must have made, of
+	// [Claims], for the clause to be judged.
+	Requires []string `yaml:"requires" json:"requires,omitempty"`
 	// Source names where the clause comes from: lines of the source document
 	// (S:n), standards, other servers.
 	Source string `yaml:"source" json:"source"`
@@ -55,4 +61,26 @@ type Clause struct {
 	Conflict string `yaml:"conflict" json:"conflict,omitempty"`
 	// Excluded says why the clause is not enforced; empty if it is.
 	Excluded string `yaml:"excluded" json:"excluded,omitempty"`
+}
+
+// Kinds lists what may stand behind a target.
+func Kinds() []string { return []string{"serverless", "managed", "vllm", "openai", "reference"} }
+
+// Claims are the features and configurations that the owner of a target may
+// claim, with what each means. A clause that requires one is skipped where it
+// is not claimed.
+func Claims() map[string]string {
+	return map[string]string{
+		"second-key":     "the endpoint has two keys, and the second is known to the harness",
+		"foreign-key":    "a key of another endpoint of the same service is known to the harness",
+		"quota":          "the endpoint counts requests and tokens against a small limit that the harness knows and may exhaust",
+		"content-safety": "prompts and answers are screened, and a harmless trigger is known",
+		"tools":          "the model calls tools",
+		"json":           "the model answers in JSON when response_format asks for it",
+		"vision":         "the model sees images",
+		"known-model":    "the model behaves as that of the reference: its vocabulary and its answers are known",
+		"openapi":        "the endpoint serves its own OpenAPI document",
+		"fault":          "the endpoint can be told to fail behind its first token",
+		"deployments":    "the header azureml-model-deployment chooses between deployments",
+	}
 }

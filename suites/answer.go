@@ -21,6 +21,7 @@ type reply struct {
 	*exchange.Exchange
 	route  schemas.Route
 	probe  string
+	label  string       // of the request within its probe
 	req    gjson.Result // the request body; not Exists() when it was no JSON
 	doc    gjson.Result // the response body, likewise
 	stream *exchange.Stream
@@ -43,7 +44,7 @@ func parse(b []byte) gjson.Result {
 }
 
 func newReply(route schemas.Route, probe string, x *exchange.Exchange) *reply {
-	r := &reply{Exchange: x, route: route, probe: probe, req: parse(x.Request.Body)}
+	r := &reply{Exchange: x, route: route, probe: probe, label: parseID(x.ID).label, req: parse(x.Request.Body)}
 	if x.Response == nil {
 		return r
 	}

@@ -18,6 +18,8 @@ import (
 // whose fact is missing is inconclusive, with the reason.
 type Facts struct {
 	Route schemas.Route
+	// target is the endpoint and what its owner says of it.
+	target Target
 	// Served is whether the control request (K1) was answered; Why says why not.
 	Served bool
 	Why    string
@@ -90,7 +92,7 @@ var (
 // calibrate learns the facts of a route. It never fails: what it cannot learn
 // is said in the facts.
 func (s *session) calibrate(ctx context.Context, route schemas.Route) *Facts {
-	f := &Facts{Route: route}
+	f := &Facts{Route: route, target: s.target}
 	s.control(ctx, f)
 	if f.Served {
 		s.findLong(ctx, f)

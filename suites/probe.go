@@ -2,6 +2,7 @@ package suites
 
 import (
 	"context"
+	"net/http"
 	"slices"
 	"sync"
 
@@ -18,6 +19,8 @@ type probe struct {
 	tests []string
 	// routes on which the probe is sent; nil for all.
 	routes []schemas.Route
+	// dialects in which the probe is sent; nil for all.
+	dialects []string
 	// needs says what calibration must have learned, or why the probe cannot
 	// be sent; nil needs nothing.
 	needs func(*Facts) string
@@ -30,12 +33,36 @@ type probe struct {
 	opts []exchange.Option
 	// then names a probe that is sent when this one is over.
 	then string
+	// hostile marks requests that a target must refuse: the control request
+	// follows them (ERR-011), once for all of the probe.
+	hostile bool
 }
 
-// An ask is one request: a prompt and the parameters.
+// An ask is one request: a prompt and the parameters, and what else is unusual
+// about it.
 type ask struct {
+	// label tells the requests of a probe apart; it is part of the exchange's
+	// id. Empty where their order or their bodies do.
+	label  string
 	prompt string
 	body   body
+	wire   wire
+}
+
+// A wire is where a request differs from a JSON POST to its route. The zero
+// value differs in nothing.
+type wire struct {
+	// method is POST where empty.
+	method string
+	// path replaces the path and query of the route.
+	path string
+	// header is set over the usual one; a value of "" removes a name.
+	header http.Header
+	// raw is sent as it stands in place of prompt and body, if not nil; empty
+	// sends no body.
+	raw []byte
+	// bare sends body without the prompt of the ask.
+	bare bool
 }
 
 // A future is a probe under way on one route.
@@ -62,13 +89,7 @@ func (fs *futures) start(ctx context.Context, p *probe, f *Facts) {
 	}
 	fu := &future{probe: p, done: make(chan struct{})}
 	fs.started[key] = fu
-	switch {
-	case p.routes != nil && !slices.Contains(p.routes, f.Route):
-		fu.why = "the probe is not sent on this route"
-	case p.needs != nil:
-		fu.why = p.needs(f)
-	}
-	if fu.why != "" {
+	if fu.why = p.unsent(f); fu.why != "" {
 		close(fu.done)
 		return
 	}
@@ -78,7 +99,27 @@ func (fs *futures) start(ctx context.Context, p *probe, f *Facts) {
 		if next := probeByName[p.then]; next != nil {
 			fs.session.send(ctx, next, f, next.asks(f))
 		}
+		if p.hostile {
+			fs.session.send(ctx, &after, f, []ask{{label: p.name, prompt: plainPrompt(f.Route), body: f.greedy(1)}})
+		}
 	}()
+}
+
+// after is the control request that follows hostile probes (ERR-011); its
+// label is the name of the probe.
+var after = probe{name: "after"}
+
+// unsent says why a probe cannot be sent, "" if it can.
+func (p *probe) unsent(f *Facts) string {
+	switch {
+	case p.routes != nil && !slices.Contains(p.routes, f.Route):
+		return "the probe is not sent on this route"
+	case p.dialects != nil && !slices.Contains(p.dialects, f.target.dialect()):
+		return "the probe is not sent in this dialect"
+	case p.needs != nil:
+		return p.needs(f)
+	}
+	return ""
 }
 
 func futureKey(route schemas.Route, name string) string { return string(route) + "." + name }
@@ -116,13 +157,16 @@ func (fs *futures) why(route schemas.Route, name string) string {
 func (s *session) send(ctx context.Context, p *probe, f *Facts, asks []ask) {
 	if !p.together {
 		for _, a := range asks {
-			s.post(ctx, f.Route, p.name, a.body.prompt(f.Route, a.prompt), p.once, p.opts...)
+			if ctx.Err() != nil {
+				return
+			}
+			s.ask(ctx, s.gov.do, f.Route, p.name, a, p.once, p.opts...)
 		}
 		return
 	}
 	var sends []func()
 	for _, a := range asks {
-		sends = append(sends, func() { s.postAlone(ctx, f.Route, p.name, a.body.prompt(f.Route, a.prompt), p.opts...) })
+		sends = append(sends, func() { s.ask(ctx, s.gov.persist, f.Route, p.name, a, false, p.opts...) })
 	}
 	s.gov.alone(sends)
 }

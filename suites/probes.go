@@ -4,11 +4,7 @@ import (
 	"bytes"
 	"slices"
 	"strings"
-	"time"
 	"unicode/utf8"
-
-	"github.com/touchstone-llm/touchstone/exchange"
-	"github.com/touchstone-llm/touchstone/schemas"
 )
 
 // with returns b and more members.
@@ -21,13 +17,13 @@ func (b body) with(more body) body {
 
 // ask1 is the plan of a probe with one request after the control prompt.
 func ask1(b body) func(*Facts) []ask {
-	return func(f *Facts) []ask { return []ask{{plainPrompt(f.Route), body{}.with(b)}} }
+	return func(f *Facts) []ask { return []ask{{prompt: plainPrompt(f.Route), body: body{}.with(b)}} }
 }
 
 // askEndless is ask1 with ignore_eos where the target takes it, so that
 // lengths are known.
 func askEndless(b body) func(*Facts) []ask {
-	return func(f *Facts) []ask { return []ask{{plainPrompt(f.Route), f.endless(body{}.with(b))}} }
+	return func(f *Facts) []ask { return []ask{{prompt: plainPrompt(f.Route), body: f.endless(body{}.with(b))}} }
 }
 
 func needLong(f *Facts) string {
@@ -122,132 +118,14 @@ var nonces = []string{
 	"Quartz 5512: seven polite otters painted the library blue.",
 }
 
-// probes are all that a run may send, but for calibration.
-var probes = []probe{
-	// Shape, order and content of streams.
-	{name: "greedy.stream", asks: ask1(body{"temperature": 0, "max_tokens": 16, "stream": true})},
-	{name: "long.stream", needs: needLong, asks: func(f *Facts) []ask {
-		return []ask{{f.Long.Prompt, f.endless(f.greedy(longTokens)).with(body{"stream": true})}}
-	}},
-	{name: "short.stream", needs: needShort, asks: func(f *Facts) []ask {
-		return []ask{{f.Short.Prompt, f.natural(f.greedy(shortTokens)).with(body{"stream": true})}}
-	}},
-	{name: "wide.stream", needs: needWide, asks: func(f *Facts) []ask {
-		return []ask{{f.Wide.Prompt, f.natural(f.greedy(32)).with(body{"stream": true})}}
-	}},
-	{name: "bad.stream", asks: ask1(body{"n": 0, "max_tokens": 8, "stream": true})},
-	{name: "together", needs: needShort, together: true, asks: func(f *Facts) []ask {
-		var out []ask
-		for range 2 {
-			out = append(out,
-				ask{plainPrompt(f.Route), f.greedy(16).with(body{"stream": true})},
-				ask{f.Short.Prompt, f.natural(f.greedy(shortTokens)).with(body{"stream": true})})
-		}
-		return out
-	}},
-	{name: "disconnect", needs: needLong, together: true, then: "reconnect", opts: []exchange.Option{exchange.StopWhen(gone)},
-		asks: func(f *Facts) []ask {
-			var out []ask
-			for range 8 {
-				out = append(out, ask{f.Long.Prompt, f.endless(f.greedy(4 * longTokens)).with(body{"stream": true})})
-			}
-			return out
-		}},
-	// once: after dropped streams a refusal for load is the matter of STR-028. A
-	// target may need a moment to notice, so the last of several counts.
-	{name: "reconnect", once: true, asks: func(f *Facts) []ask {
-		return slices.Repeat([]ask{{plainPrompt(f.Route), f.greedy(4)}}, 4)
-	}},
-
-	// Why an answer ended.
-	{name: "cap1", tests: []string{"ignore_eos"}, asks: ask1(body{"ignore_eos": true, "max_tokens": 1, "temperature": 0})},
-	{name: "stop", needs: needStop, tests: []string{"stop"}, asks: func(f *Facts) []ask {
-		return []ask{{f.Long.Prompt, f.endless(f.greedy(longTokens)).with(body{"stop": []string{stopSlice(f.Long.Answer)}})}}
-	}},
-	{name: "stop.stream", needs: needStop, tests: []string{"stop"}, asks: func(f *Facts) []ask {
-		return []ask{{f.Long.Prompt, f.endless(f.greedy(longTokens)).with(body{"stop": []string{stopSlice(f.Long.Answer)}, "stream": true})}}
-	}},
-	{name: "stop.last", tests: []string{"stop"}, needs: func(f *Facts) string {
-		if lastSlice(f.Capped) == "" {
-			return "no slice at the end of the known answer serves as a stop string (K4)"
-		}
-		return needStop(f)
-	}, asks: func(f *Facts) []ask {
-		return []ask{{plainPrompt(f.Route), f.greedy(capped).with(body{"stop": lastSlice(f.Capped)})}}
-	}},
-	{name: "context", needs: needContext, asks: func(f *Facts) []ask {
-		return []ask{{f.Filler.Prompt, f.endless(f.greedy(f.Context - f.Filler.Tokens))}}
-	}},
-	{name: "reasons", needs: needShort, tests: []string{"n", "logprobs"}, asks: func(f *Facts) []ask {
-		var out []ask
-		for _, d := range []int{0, -1, 2, 4, 8} {
-			out = append(out, ask{f.Short.Prompt, f.natural(body{"n": 4, "temperature": 1, "logprobs": 1, "max_tokens": max(2, f.Short.Tokens+d)})})
-		}
-		return out
-	}},
-
-	// n choices, and the prompt that must not come back.
-	{name: "n3", tests: []string{"n"}, asks: askEndless(body{"n": 3, "temperature": 1, "max_tokens": 16})},
-	{name: "n3.stream", tests: []string{"n"}, asks: askEndless(body{"n": 3, "temperature": 1, "max_tokens": 16, "stream": true})},
-	{name: "nonce", asks: func(f *Facts) []ask {
-		var out []ask
-		for _, n := range nonces {
-			out = append(out, ask{n, f.greedy(24)})
-		}
-		return out
-	}},
-	{name: "model", asks: func(f *Facts) []ask {
-		return []ask{{plainPrompt(f.Route), f.greedy(1)}, {plainPrompt(f.Route), f.greedy(1).with(body{"model": "touchstone-asks-for-another"})}}
-	}},
-	{name: "logprobs", routes: []schemas.Route{schemas.Completions}, tests: []string{"logprobs"}, asks: ask1(body{"temperature": 0, "max_tokens": 16, "logprobs": 2})},
-	{name: "logprobs.stream", routes: []schemas.Route{schemas.Completions}, tests: []string{"logprobs"}, asks: ask1(body{"temperature": 0, "max_tokens": 16, "logprobs": 2, "stream": true})},
-
-	// best_of.
-	{name: "best_of.less", tests: []string{"best_of"}, asks: ask1(body{"n": 3, "best_of": 2, "temperature": 1, "max_tokens": 8})},
-	{name: "best_of.equal", tests: []string{"best_of"}, asks: ask1(body{"n": 2, "best_of": 2, "temperature": 1, "max_tokens": 8})},
-	{name: "best_of.one", tests: []string{"best_of"}, asks: ask1(body{"n": 1, "best_of": 1, "temperature": 1, "max_tokens": 8})},
-	{name: "best_of.1of3", tests: []string{"best_of"}, asks: askEndless(body{"n": 1, "best_of": 3, "temperature": 1, "max_tokens": 8})},
-	{name: "best_of.2of4", tests: []string{"best_of", "n"}, asks: askEndless(body{"n": 2, "best_of": 4, "temperature": 1, "max_tokens": 8})},
-	{name: "best_of.ordered", tests: []string{"best_of", "n", "logprobs"}, asks: func(f *Facts) []ask {
-		var out []ask
-		for seed := range 3 {
-			out = append(out, ask{plainPrompt(f.Route), f.endless(body{"n": 3, "best_of": 6, "temperature": 1, "max_tokens": 8, "logprobs": 1, "seed": 11 + seed})})
-		}
-		return out
-	}},
-	{name: "best_of.candidates", tests: []string{"n", "logprobs", "seed"}, asks: func(f *Facts) []ask {
-		b := func() body {
-			return f.endless(body{"n": 4, "temperature": 1, "max_tokens": 8, "logprobs": 1, "seed": 7})
-		}
-		return []ask{{plainPrompt(f.Route), b()}, {plainPrompt(f.Route), b()}}
-	}},
-	{name: "best_of.best", tests: []string{"best_of", "logprobs", "seed"}, asks: askEndless(body{"n": 1, "best_of": 4, "temperature": 1, "max_tokens": 8, "logprobs": 1, "seed": 7})},
-	{name: "best_of.stream", tests: []string{"best_of", "stream"}, asks: askEndless(body{"n": 1, "best_of": 2, "temperature": 1, "max_tokens": 16, "stream": true})},
-	{name: "best_of.equal.stream", tests: []string{"best_of", "stream"}, asks: ask1(body{"n": 2, "best_of": 2, "temperature": 1, "max_tokens": 8, "stream": true})},
-	{name: "best_of.greedy", tests: []string{"best_of"}, asks: ask1(body{"n": 1, "best_of": 2, "temperature": 0, "max_tokens": 16})},
-	{name: "best_of.null", tests: []string{"best_of"}, asks: ask1(body{"best_of": nil, "temperature": 0, "max_tokens": 16})},
-	{name: "best_of.absurd", tests: []string{"best_of"}, once: true, opts: []exchange.Option{exchange.Timeout(10 * time.Second)},
-		asks: ask1(body{"n": 1, "best_of": 1_000_000, "temperature": 1, "max_tokens": 1})},
-
-	// Beam search.
-	{name: "beam.one", tests: []string{"use_beam_search"}, asks: ask1(body{"use_beam_search": true, "best_of": 1, "temperature": 0, "max_tokens": 8})},
-	{name: "beam.warm", tests: []string{"use_beam_search"}, asks: ask1(body{"use_beam_search": true, "best_of": 2, "temperature": 0.5, "max_tokens": 8})},
-	{name: "beam.default", tests: []string{"use_beam_search"}, asks: ask1(body{"use_beam_search": true, "best_of": 2, "max_tokens": 8})},
-	{name: "beam", tests: []string{"use_beam_search"}, asks: func(f *Facts) []ask {
-		var out []ask
-		for range repeats {
-			out = append(out, ask{plainPrompt(f.Route), f.endless(f.greedy(16)).with(body{"use_beam_search": true, "best_of": 4, "logprobs": 1})})
-		}
-		return out
-	}},
-	{name: "beam.two", tests: []string{"use_beam_search"}, asks: ask1(body{"use_beam_search": true, "best_of": 2, "temperature": 0, "max_tokens": 8})},
-	{name: "beam.greedy", tests: []string{"logprobs"}, asks: askEndless(body{"temperature": 0, "max_tokens": 16, "logprobs": 1})},
-	{name: "beam.n2", tests: []string{"use_beam_search", "n"}, asks: askEndless(body{"use_beam_search": true, "n": 2, "best_of": 4, "temperature": 0, "max_tokens": 16, "logprobs": 1})},
-	{name: "beam.top_p", tests: []string{"use_beam_search"}, asks: ask1(body{"use_beam_search": true, "best_of": 2, "temperature": 0, "top_p": 0.5, "max_tokens": 8})},
-	{name: "beam.stream", tests: []string{"use_beam_search", "stream"}, asks: ask1(body{"use_beam_search": true, "best_of": 2, "temperature": 0, "max_tokens": 8, "stream": true})},
-	{name: "beam.off", tests: []string{"use_beam_search"}, asks: ask1(body{"use_beam_search": false, "temperature": 0, "max_tokens": 16})},
-	{name: "beam.n2.alone", tests: []string{"use_beam_search", "n"}, asks: ask1(body{"use_beam_search": true, "n": 2, "temperature": 0, "max_tokens": 8})},
-}
+// probes are all that a run may send, but for calibration, by area.
+var probes = slices.Concat(
+	strProbes,
+	finProbes,
+	rspProbes,
+	bstProbes,
+	beamProbes,
+)
 
 var probeByName = func() map[string]*probe {
 	m := map[string]*probe{}

@@ -17,8 +17,11 @@ type rule struct {
 	reads []string
 	// all makes the rule judge every exchange of the run; reads are then only
 	// those that must have been sent.
-	all   bool
-	judge func(*Case)
+	all bool
+	// endpoint makes the rule judge once for the whole endpoint, on the first
+	// of its routes that is served.
+	endpoint bool
+	judge    func(*Case)
 }
 
 // A Case is one clause before the judge on one route.
@@ -99,6 +102,32 @@ func (c *Case) sent(name string) []*reply {
 	}
 	return c.look(out...)
 }
+
+// labelled returns the reply to the request of a probe with that label, nil if
+// none came (and then the case is settled).
+func (c *Case) labelled(probe, label string) *reply {
+	for _, r := range c.replies {
+		if r.probe == probe && r.label == label && r.Response != nil {
+			c.look(r)
+			return r
+		}
+	}
+	for _, r := range c.replies {
+		if r.probe == probe && r.label == label {
+			c.inconclusive("request %s of probe %s got no answer: %s", label, probe, r.Error)
+			return nil
+		}
+	}
+	if why := c.why(probe); why != "" {
+		c.inconclusive("%s", why)
+	} else {
+		c.inconclusive("request %s of probe %s was not sent", label, probe)
+	}
+	return nil
+}
+
+// dialect is that of the target.
+func (c *Case) dialect() string { return c.Facts.target.dialect() }
 
 // answered returns the replies to a probe with status 200. A refusal that
 // names a parameter under test makes the clause unsupported, any other makes

@@ -29,7 +29,7 @@ var schRules = []rule{
 
 // validate records each violation of the schema and is whether there is none.
 func (c *Case) validate(r *reply, where string, kind schemas.Kind, body []byte) bool {
-	vs := schemas.Validate(DialectLlamaV1, c.Route, kind, body)
+	vs := schemas.Validate(c.dialect(), c.Route, kind, body)
 	for _, v := range vs {
 		c.fail(r, where+v.Pointer, v.Expected, shorten(v.Seen, 80))
 	}

@@ -1,6 +1,7 @@
 package suites
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -18,6 +19,8 @@ import (
 // A transcript is a hand-made exchange: what a probe sent and got.
 type transcript struct {
 	probe  string
+	label  string
+	wire   wire // where the request differs from a JSON POST to the route
 	sent   body
 	status int
 	header http.Header
@@ -33,14 +36,21 @@ type transcript struct {
 var clock = time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC)
 
 // reply is the transcript as the judge sees it.
-func (t transcript) reply(route schemas.Route, id int) *reply {
+func (t transcript) reply(f *Facts, id int) *reply {
 	raw, err := json.Marshal(t.sent)
 	if err != nil {
 		panic(err)
 	}
+	if t.wire.raw != nil {
+		raw = t.wire.raw
+	}
+	route := f.Route
 	x := &exchange.Exchange{
-		ID: fmt.Sprintf("%s.%s#%d", route, t.probe, id), Started: clock, End: t.took + 100*time.Millisecond, Error: t.error,
-		Request: exchange.Request{Method: "POST", Path: paths[route], Body: raw},
+		ID: exchangeID{route, t.probe, t.label, id + 1}.String(), Started: clock, End: t.took + 100*time.Millisecond, Error: t.error,
+		Request: exchange.Request{
+			Method: cmp.Or(t.wire.method, "POST"), URL: "http://target" + cmp.Or(t.wire.path, f.target.path(route)),
+			Header: t.wire.header, Body: raw,
+		},
 	}
 	if t.status != 0 {
 		h := t.header
@@ -177,13 +187,13 @@ func words(n int) []string {
 func flat(n int, lp float64) []float64 { return slices.Repeat([]float64{lp}, n) }
 
 // good is what a target without fault answers to the probes.
-func good(route schemas.Route) (*Facts, []transcript) {
+func good(dialect string, route schemas.Route) (*Facts, []transcript) {
 	long := made{pieces: words(longTokens), reason: "length"}
 	short := made{pieces: []string{"Yes", ", it", " is."}, reason: "stop"}
 	sixteen := made{pieces: words(capped), reason: "length"}
 	wide := made{pieces: []string{"안녕", "하세요"}, reason: "stop"}
 	f := &Facts{
-		Route: route, Served: true, Repeatable: true, IgnoreEOS: Honoured, Capped: sixteen.text(), Context: 64,
+		Route: route, target: Target{Dialect: dialect}, Served: true, Repeatable: true, IgnoreEOS: Honoured, Capped: sixteen.text(), Context: 64,
 		Long: Sample{plainPrompt(route), long.text(), longTokens}, Short: Sample{shortPrompts[0], short.text(), 4},
 		Wide: Sample{widePrompts[0], wide.text(), 2}, Filler: Sample{"f", "", 59},
 	}
@@ -249,154 +259,44 @@ func good(route schemas.Route) (*Facts, []transcript) {
 		plainly(route, "beam.off", greedy(capped, body{"use_beam_search": false}), sixteen),
 		refusal("beam.n2.alone", body{"use_beam_search": true, "n": 2}, "best_of", "best_of must be greater than n"),
 	}
+	for _, part := range goodParts {
+		ts = append(ts, part(f)...)
+	}
 	return f, ts
 }
 
-func judgeTranscripts(id string, route schemas.Route, level schemas.Level, f *Facts, ts []transcript) ruling {
-	c := &Case{Route: route, Profile: schemas.Interop, Facts: f, why: func(string) string { return "" }}
+// goodParts are what a good target answers to the probes of further areas.
+var goodParts = []func(*Facts) []transcript{}
+
+func judgeTranscripts(id string, level schemas.Level, f *Facts, ts []transcript) ruling {
+	c := &Case{Route: f.Route, Profile: schemas.Interop, Facts: f, why: func(string) string { return "" }}
 	for i, t := range ts {
-		c.replies = append(c.replies, t.reply(route, i))
+		c.replies = append(c.replies, t.reply(f, i))
 	}
 	return c.rule(ruleOf(id), level)
 }
 
-// faults breaks the good transcripts, one clause at a time: in the exchanges
-// of a probe, from is replaced by to; or the transcript is edited. Every rule
-// must have one.
-var faults = []struct {
+// A fault breaks the good transcripts so that one clause is not kept: in the
+// exchanges of a probe, from is replaced by to; or the transcript is edited.
+type fault struct {
 	clause   string
+	dialect  string        // llama-v1 where empty
 	route    schemas.Route // completions where empty
-	probe    string
+	probe    string        // every probe where empty
+	label    string        // every request where empty
 	from, to string
 	edit     func(*transcript)
-}{
-	{clause: "SCH-001", probe: "control", from: `"index":0`, to: `"index":"zero"`},
-	{clause: "SCH-002", probe: "greedy.stream", from: `"index":0`, to: `"index":"zero"`},
-	{clause: "SCH-003", probe: "best_of.less", from: `{"error":`, to: `["error",`, edit: func(t *transcript) { t.body = strings.TrimSuffix(t.body, "}") + "]" }},
-	{clause: "RSP-001", probe: "control", edit: func(t *transcript) { t.body += "{}" }},
-	{clause: "RSP-001", probe: "control", edit: func(t *transcript) { t.header.Set("Content-Type", "text/plain") }},
-	{clause: "RSP-002", probe: "control", from: `"usage"`, to: `"used"`},
-	{clause: "RSP-004", probe: "control", edit: func(t *transcript) { t.body = strings.Replace(t.body, `"id":"cmpl-`, `"id":"","x":"`, 1) }},
-	{clause: "RSP-006", probe: "control", from: "text_completion", to: "text.completion"},
-	{clause: "RSP-007", route: schemas.Chat, probe: "control", from: `"chat.completion"`, to: `"chat.completion.chunk"`},
-	{clause: "RSP-008", probe: "control", from: fmt.Sprint(clock.Unix()), to: fmt.Sprint(clock.Unix()) + ".5"},
-	{clause: "RSP-009", probe: "control", from: fmt.Sprint(clock.Unix()), to: "217877"},
-	{clause: "RSP-010", probe: "control", from: fmt.Sprint(clock.Unix()), to: fmt.Sprint(clock.Unix() - 3600)},
-	{clause: "RSP-011", probe: "control", from: `"model":"m"`, to: `"model":null`},
-	{clause: "RSP-012", probe: "model", from: `"model":"m"`, to: `"model":"other"`},
-	{clause: "RSP-013", probe: "n3", edit: func(t *transcript) { t.sent["n"] = 4 }},
-	{clause: "RSP-014", probe: "n3", from: `"index":1`, to: `"index":0`},
-	{clause: "RSP-015", probe: "n3", from: `"index":2`, to: `"index":3`},
-	{clause: "RSP-016", probe: "control", from: `"text":`, to: `"message":{"content":"x"},"texts":`},
-	{clause: "RSP-017", route: schemas.Chat, probe: "control", from: `"message":`, to: `"messages":`},
-	{clause: "RSP-018", probe: "control", from: `"finish_reason":"length"`, to: `"finish_reason":null`},
-	{clause: "RSP-019", probe: "control", from: `"logprobs":null`, to: `"logprobs":{}`},
-	{clause: "RSP-020", route: schemas.Chat, probe: "control", from: `"logprobs":null`, to: `"logprobs":{}`},
-	{clause: "RSP-021", probe: "nonce", from: `"text":"`, to: `"text":"` + nonces[0]},
-	{clause: "RSP-022", probe: "best_of.less", from: `{"error":`, to: `{"choices":[],"error":`},
-	{clause: "RSP-022", probe: "control", from: `{"id":`, to: `{"error":{"message":"x"},"id":`},
-	{clause: "RSP-023", probe: "control", from: " w03", to: " \xff"},
-	{clause: "RSP-023", probe: "control", from: " w03", to: ` \ud83d`},
-	{clause: "RSP-026", probe: "control", from: `"prompt_tokens":5`, to: `"prompt_tokens":"5"`},
-	{clause: "RSP-027", probe: "control", edit: func(t *transcript) {
-		t.header.Set("Content-Length", "5")
-		t.header.Set("Transfer-Encoding", "chunked")
-	}},
-	{clause: "FIN-001", probe: "short", from: `"stop"`, to: `"eos"`},
-	{clause: "FIN-003", probe: "short", from: `"stop"`, to: `"length"`},
-	{clause: "FIN-004", probe: "short", edit: func(t *transcript) { t.sent["max_tokens"] = 2 }},
-	{clause: "FIN-005", probe: "cap1", from: `"length"`, to: `"stop"`},
-	{clause: "FIN-006", probe: "stop", from: `"stop"`, to: `"length"`},
-	{clause: "FIN-007", probe: "stop.last", edit: func(t *transcript) {
-		stop := t.sent["stop"].(string)
-		t.body = strings.Replace(t.body, `","logprobs"`, stop+`","logprobs"`, 1)
-	}},
-	{clause: "FIN-008", probe: "short", from: `"stop"`, to: `"length"`},
-	{clause: "FIN-009", probe: "long", from: `"length"`, to: `"stop"`},
-	{clause: "FIN-010", probe: "context", from: `"length"`, to: `"stop"`},
-	{clause: "FIN-011", probe: "reasons", from: `"length"`, to: `"stop"`},
-	{clause: "FIN-012", probe: "greedy.stream", from: `"finish_reason":null`, to: `"finish_reason":""`},
-	{clause: "FIN-014", probe: "greedy.stream", from: `"length"`, to: `"stop"`},
-	{clause: "STR-001", probe: "greedy.stream", edit: func(t *transcript) { t.header.Set("Content-Type", "application/json") }},
-	{clause: "STR-002", probe: "greedy.stream", from: "\n\n", to: "\n"},
-	{clause: "STR-003", probe: "greedy.stream", from: "data: {", to: "event: message\ndata: {"},
-	{clause: "STR-004", probe: "greedy.stream", from: `,"object"`, to: "\ndata: ,\"object\""},
-	{clause: "STR-005", probe: "greedy.stream", edit: func(t *transcript) { t.body = "\ufeff" + t.body }},
-	{clause: "STR-006", probe: "greedy.stream", from: "data: [DONE]\n\n", to: ""},
-	{clause: "STR-006", probe: "greedy.stream", from: "[DONE]", to: `"[DONE]"`},
-	{clause: "STR-007", probe: "greedy.stream", edit: func(t *transcript) { t.body += "data: {}\n\n" }},
-	{clause: "STR-008", probe: "greedy.stream", from: `,"finish_reason":null`, to: ""},
-	{clause: "STR-009", probe: "greedy.stream", from: `"length"`, to: `null`},
-	{clause: "STR-010", route: schemas.Chat, probe: "greedy.stream", from: "chat.completion.chunk", to: "chat.completion"},
-	{clause: "STR-011", probe: "greedy.stream", from: `"text_completion"`, to: `"text_completion.chunk"`},
-	{clause: "STR-012", probe: "greedy.stream", edit: func(t *transcript) { t.body = strings.Replace(t.body, `"id":"`, `"id":"other-`, 1) }},
-	{clause: "STR-013", route: schemas.Chat, probe: "greedy.stream", from: `"delta"`, to: `"message"`},
-	{clause: "STR-014", route: schemas.Chat, probe: "greedy.stream", from: `"role":"assistant",`, to: ``},
-	{clause: "STR-015", route: schemas.Chat, probe: "greedy.stream", from: `"delta":{"content":" `, to: `"delta":{"role":"assistant","content":" `},
-	{clause: "STR-016", route: schemas.Chat, probe: "greedy.stream", from: `"content":" w00"`, to: `"content":["w00"]`},
-	{clause: "STR-017", probe: "greedy.stream", from: `"text":""`, to: `"text":null`},
-	{clause: "STR-018", probe: "greedy.stream", from: " w03", to: ""},
-	{clause: "STR-019", probe: "n3.stream", from: `"index":2`, to: `"index":1`},
-	{clause: "STR-020", probe: "stop.stream", edit: func(t *transcript) {
-		t.body = strings.Replace(t.body, `","logprobs"`, t.sent["stop"].([]string)[0][:3]+`","logprobs"`, 1)
-	}},
-	{clause: "STR-021", probe: "wide.stream", from: "안녕", to: "안\uFFFD"},
-	{clause: "STR-022", edit: func(t *transcript) {
-		if t.header.Get("Content-Type") == "text/event-stream" {
-			t.late, t.every, t.took = 2*time.Second, 100*time.Microsecond, 2*time.Second
-		}
-	}},
-	{clause: "STR-023", probe: "greedy.stream", edit: func(t *transcript) {
-		*t = streamly(schemas.Completions, "greedy.stream", body{"max_tokens": capped, "temperature": 0}, made{[]string{strings.Join(words(capped), "")}, "length", nil})
-	}},
-	{clause: "STR-024", probe: "greedy.stream", edit: func(t *transcript) { t.header.Del("Cache-Control") }},
-	{clause: "STR-025", probe: "bad.stream", edit: func(t *transcript) {
-		t.status, t.header, t.body = 200, sseHeader(), "data: {\"error\":{\"message\":\"n\"}}\n\ndata: [DONE]\n\n"
-	}},
-	{clause: "STR-028", probe: "reconnect", edit: func(t *transcript) { t.status, t.body = 429, `{"error":{"message":"busy"}}` }},
-	{clause: "STR-034", probe: "greedy.stream", edit: func(t *transcript) {
-		t.body = `data: {"id":"x","choices":[]}` + "\n\n" + t.body
-	}},
-	{clause: "STR-035", probe: "logprobs.stream", from: `"text_offset":[4]`, to: `"text_offset":[0]`},
-	{clause: "STR-036", probe: "greedy.stream", edit: func(t *transcript) { t.cut = true }},
-	{clause: "STR-037", probe: "greedy.stream", edit: func(t *transcript) {
-		e := strings.SplitAfter(t.body, "\n\n")
-		t.body = strings.Repeat(e[0], 8) + t.body
-	}},
-	{clause: "STR-039", probe: "greedy.stream", from: `"text":""`, to: `"text":" x"`},
-	{clause: "STR-040", probe: "together", from: " w03", to: " is."},
-	{clause: "BST-001", probe: "best_of.less", edit: accepted},
-	{clause: "BST-002", probe: "best_of.equal", edit: accepted},
-	{clause: "BST-003", probe: "n3", edit: refused("best_of")},
-	{clause: "BST-004", probe: "best_of.one", edit: refused("best_of")},
-	{clause: "BST-005", probe: "best_of.1of3", edit: func(t *transcript) { t.sent["n"] = 3 }},
-	{clause: "BST-006", probe: "best_of.best", edit: func(t *transcript) {
-		*t = plainly(schemas.Completions, t.probe, t.sent, made{words(8), "length", flat(8, -2)})
-	}},
-	{clause: "BST-007", probe: "best_of.ordered", from: "-1.5", to: "-0.1"},
-	{clause: "BST-008", probe: "best_of.stream", edit: tokenWise},
-	{clause: "BST-009", probe: "best_of.equal.stream", edit: func(t *transcript) { t.status = 500 }},
-	{clause: "BST-010", probe: "best_of.greedy", edit: accepted},
-	{clause: "BST-011", probe: "best_of.null", edit: func(t *transcript) { t.status = 500 }},
-	{clause: "BST-013", probe: "best_of.absurd", edit: func(t *transcript) { t.took = 5 * time.Second }},
-	{clause: "BST-014", probe: "best_of.2of4", from: `"index":1`, to: `"index":0`},
-	{clause: "BST-015", route: schemas.Chat, probe: "best_of.1of3", edit: refused("best_of")},
-	{clause: "BST-016", probe: "best_of.2of4", from: `"completion_tokens":16`, to: `"completion_tokens":8`},
-	{clause: "BEAM-001", probe: "beam.one", edit: accepted},
-	{clause: "BEAM-002", probe: "beam.warm", edit: accepted},
-	{clause: "BEAM-003", probe: "beam.default", edit: accepted},
-	{clause: "BEAM-004", probe: "beam.two", edit: func(t *transcript) { t.status = 500 }},
-	{clause: "BEAM-005", probe: "beam", edit: onlyOnce(func(t *transcript) { t.body = strings.Replace(t.body, " w00", " x00", 1) })},
-	{clause: "BEAM-006", probe: "beam.n2", edit: func(t *transcript) {
-		m := made{words(4), "length", flat(4, -1)}
-		*t = plainly(schemas.Completions, t.probe, t.sent, m, m)
-	}},
-	{clause: "BEAM-007", probe: "beam.greedy", from: "-1.25", to: "-0.25"},
-	{clause: "BEAM-008", probe: "beam.top_p", edit: func(t *transcript) { t.status = 500 }},
-	{clause: "BEAM-009", probe: "beam.stream", edit: tokenWise},
-	{clause: "BEAM-010", probe: "beam.off", from: " w03", to: " x"},
-	{clause: "BEAM-011", probe: "beam.n2.alone", edit: func(t *transcript) { t.status = 500 }},
 }
+
+// faults by area: every rule must have one.
+var faults = slices.Concat(
+	schFaults,
+	rspFaults,
+	finFaults,
+	strFaults,
+	bstFaults,
+	beamFaults,
+)
 
 // onlyOnce edits the first transcript that it is given.
 func onlyOnce(edit func(*transcript)) func(*transcript) {
@@ -424,33 +324,30 @@ func tokenWise(t *transcript) {
 // records are the clauses that only record what they see.
 var records = []string{"RSP-005", "STR-029", "STR-033"}
 
+// dialects in which rules are proved: the first that a clause holds in.
+var dialects = []string{DialectLlamaV1, DialectAzureInference, DialectOpenAI}
+
 func TestRules(t *testing.T) {
 	proved := map[string]bool{}
-	for _, route := range []schemas.Route{schemas.Completions, schemas.Chat} {
-		for _, r := range rules {
-			cl, ok := schemas.Lookup(r.clause)
-			if !ok {
-				t.Fatalf("%s has a rule but is not in the register", r.clause)
-			}
-			if !cl.Holds(DialectLlamaV1, route) {
-				continue
-			}
-			f, ts := good(route)
-			if got := judgeTranscripts(r.clause, route, cl.Level(schemas.Interop), f, ts); got.status != reports.Pass {
-				t.Errorf("%s on %s: a good target gets %s: %s %+v", r.clause, route, got.status, got.reason, got.findings)
+	for _, r := range rules {
+		cl, ok := schemas.Lookup(r.clause)
+		if !ok {
+			t.Fatalf("%s has a rule but is not in the register", r.clause)
+		}
+		dialect := dialects[slices.IndexFunc(dialects, func(d string) bool { return len(cl.Dialects[d]) > 0 })]
+		for _, route := range cl.Dialects[dialect] {
+			f, ts := good(dialect, route)
+			if got := judgeTranscripts(r.clause, cl.Level(schemas.Interop), f, ts); got.status != reports.Pass {
+				t.Errorf("%s on %s of %s: a good target gets %s: %s %+v", r.clause, route, dialect, got.status, got.reason, got.findings)
 			}
 		}
 	}
 	for _, fault := range faults {
-		route := fault.route
-		if route == "" {
-			route = schemas.Completions
-		}
 		cl, _ := schemas.Lookup(fault.clause)
-		f, ts := good(route)
+		f, ts := good(cmp.Or(fault.dialect, DialectLlamaV1), cmp.Or(fault.route, schemas.Completions))
 		hit := false
 		for i := range ts {
-			if fault.probe != "" && ts[i].probe != fault.probe {
+			if fault.probe != "" && ts[i].probe != fault.probe || fault.label != "" && ts[i].label != fault.label {
 				continue
 			}
 			ts[i].sent = maps.Clone(ts[i].sent)
@@ -467,7 +364,7 @@ func TestRules(t *testing.T) {
 			t.Errorf("%s: the fault changes nothing", fault.clause)
 		}
 		want := map[schemas.Level]reports.Status{schemas.Must: reports.Fail, schemas.Should: reports.Warn, schemas.May: reports.Info}[cl.Level(schemas.Interop)]
-		got := judgeTranscripts(fault.clause, route, cl.Level(schemas.Interop), f, ts)
+		got := judgeTranscripts(fault.clause, cl.Level(schemas.Interop), f, ts)
 		if got.status != want || len(got.findings) == 0 {
 			t.Errorf("%s: fault in %s gets %s (%s), want %s with a finding", fault.clause, fault.probe, got.status, got.reason, want)
 		}
@@ -483,7 +380,7 @@ func TestRules(t *testing.T) {
 // A target that refuses a parameter by name is unsupported, and one whose
 // answer never came is inconclusive: neither is a fail.
 func TestNoEvidenceIsNoFail(t *testing.T) {
-	f, ts := good(schemas.Completions)
+	f, ts := good(DialectLlamaV1, schemas.Completions)
 	for i := range ts {
 		switch ts[i].probe {
 		case "beam.two":
@@ -493,7 +390,7 @@ func TestNoEvidenceIsNoFail(t *testing.T) {
 		}
 	}
 	for id, want := range map[string]reports.Status{"BEAM-004": reports.Pass, "BEAM-005": reports.Unsupported, "BEAM-001": reports.Unsupported, "STR-020": reports.Inconclusive} {
-		if got := judgeTranscripts(id, schemas.Completions, schemas.Must, f, ts); got.status != want {
+		if got := judgeTranscripts(id, schemas.Must, f, ts); got.status != want {
 			t.Errorf("%s: %s (%s), want %s", id, got.status, got.reason, want)
 		}
 	}

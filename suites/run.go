@@ -154,7 +154,7 @@ func (k *check) begin(ctx context.Context) {
 				continue
 			}
 			for _, c := range k.clauses {
-				if !c.Holds(k.target.Dialect, f.Route) {
+				if !slices.Contains(k.routes(c), f.Route) || k.unclaimed(c) != "" {
 					continue
 				}
 				for _, name := range ruleOf(c.ID).reads {
@@ -163,6 +163,37 @@ func (k *check) begin(ctx context.Context) {
 			}
 		}
 	})
+}
+
+// routes are those of the target on which a clause is judged.
+func (k *check) routes(c schemas.Clause) []schemas.Route {
+	var out []schemas.Route
+	for _, r := range k.target.Routes {
+		if c.Holds(k.target.Dialect, r) {
+			out = append(out, r)
+		}
+	}
+	if !ruleOf(c.ID).endpoint || len(out) < 2 {
+		return out
+	}
+	if i := slices.IndexFunc(out, func(r schemas.Route) bool { return k.facts[r].Served }); i >= 0 {
+		return out[i : i+1]
+	}
+	return out[:1]
+}
+
+// unclaimed says why a clause does not apply to what the target is said to be,
+// "" if it does.
+func (k *check) unclaimed(c schemas.Clause) string {
+	if len(c.Kinds) > 0 && !slices.Contains(c.Kinds, k.target.Kind) {
+		return "holds for a target of the kind " + strings.Join(c.Kinds, " or ") + " only"
+	}
+	for _, name := range c.Requires {
+		if !k.target.claims(name) {
+			return "the target does not claim " + name + ": " + schemas.Claims()[name]
+		}
+	}
+	return ""
 }
 
 // judge waits for the evidence that a clause needs and judges it.
@@ -175,14 +206,14 @@ func (k *check) judge(ctx context.Context, c schemas.Clause) (v reports.Verdict)
 		k.verdicts[c.ID] = v
 		k.mu.Unlock()
 	}()
+	if why := k.unclaimed(c); why != "" {
+		return merge(c, k.opts.Profile, []ruling{{status: reports.Skip, reason: why}})
+	}
 	rule := ruleOf(c.ID)
 	var rulings []ruling
-	for _, route := range k.target.Routes {
+	for _, route := range k.routes(c) {
 		f := k.facts[route]
-		switch {
-		case !c.Holds(k.target.Dialect, route):
-			continue
-		case !f.Served:
+		if !f.Served {
 			rulings = append(rulings, ruling{status: reports.Skip, reason: string(route) + ": " + f.Why})
 			continue
 		}

@@ -1,10 +1,12 @@
 package suites
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"strings"
 	"sync"
 
 	"github.com/touchstone-llm/touchstone/exchange"
@@ -23,7 +25,7 @@ type session struct {
 	facts  map[schemas.Route]*Facts
 
 	mu     sync.Mutex
-	sent   map[string]int // requests by probe, for ids
+	sent   map[string]int // requests by probe and label, for ids
 	record []*reply
 }
 
@@ -59,39 +61,87 @@ func (b body) prompt(route schemas.Route, text string) body {
 	return out
 }
 
-// post sends one request and records what came back. once keeps a 429 as the
-// answer; otherwise the governor waits and sends again.
-func (s *session) post(ctx context.Context, route schemas.Route, probe string, b body, once bool, opts ...exchange.Option) *reply {
-	return s.sendAs(ctx, s.gov.do, route, probe, b, once, opts...)
-}
-
-// postAlone is post for a caller that holds the floor.
-func (s *session) postAlone(ctx context.Context, route schemas.Route, probe string, b body, opts ...exchange.Option) *reply {
-	return s.sendAs(ctx, s.gov.persist, route, probe, b, false, opts...)
+// post sends one plain request and records what came back. once keeps a 429 as
+// the answer; otherwise the governor waits and sends again.
+func (s *session) post(ctx context.Context, route schemas.Route, probe string, b body, once bool) *reply {
+	return s.ask(ctx, s.gov.do, route, probe, ask{body: b, wire: wire{bare: true}}, once)
 }
 
 type manner func(ctx context.Context, once bool, send func() *exchange.Exchange) *exchange.Exchange
 
-func (s *session) sendAs(ctx context.Context, do manner, route schemas.Route, probe string, b body, once bool, opts ...exchange.Option) *reply {
-	if _, set := b["model"]; !set && s.target.Model != "" {
-		b["model"] = s.target.Model
-	}
-	raw, err := json.Marshal(b)
-	if err != nil { // bodies are ours: only a programming error gets here
-		panic(fmt.Sprintf("probe %s: %v", probe, err))
-	}
+// ask sends one request and records what came back.
+func (s *session) ask(ctx context.Context, do manner, route schemas.Route, probe string, a ask, once bool, opts ...exchange.Option) *reply {
+	req := s.request(route, a)
 	s.mu.Lock()
-	s.sent[probe+string(route)]++
-	id := fmt.Sprintf("%s.%s#%d", route, probe, s.sent[probe+string(route)])
+	id := exchangeID{route, probe, a.label, 0}
+	s.sent[id.String()]++
+	id.n = s.sent[id.String()]
 	s.mu.Unlock()
-	x := do(ctx, once, func() *exchange.Exchange {
-		return s.client.Do(ctx, id, exchange.Request{Method: http.MethodPost, Path: paths[route], Body: raw}, opts...)
-	})
+	x := do(ctx, once, func() *exchange.Exchange { return s.client.Do(ctx, id.String(), req, opts...) })
 	r := newReply(route, probe, x)
 	s.mu.Lock()
 	s.record = append(s.record, r)
 	s.mu.Unlock()
 	return r
+}
+
+// request is an ask as it will be sent.
+func (s *session) request(route schemas.Route, a ask) exchange.Request {
+	req := exchange.Request{
+		Method: cmp.Or(a.wire.method, http.MethodPost),
+		Path:   cmp.Or(a.wire.path, s.target.path(route)),
+		Header: a.wire.header,
+		Body:   a.wire.raw,
+	}
+	if a.wire.raw != nil {
+		return req
+	}
+	b := a.body
+	if !a.wire.bare {
+		b = b.prompt(route, a.prompt)
+	}
+	if _, set := b["model"]; !set && s.target.Model != "" {
+		b = body{"model": s.target.Model}.with(b)
+	}
+	raw, err := json.Marshal(b)
+	if err != nil { // bodies are ours: only a programming error gets here
+		panic(fmt.Sprintf("request body: %v", err))
+	}
+	req.Body = raw
+	return req
+}
+
+// An exchangeID is what names an exchange within a run: chat.n3#2, or with a
+// label chat.bad.n:-1#1.
+type exchangeID struct {
+	route schemas.Route
+	probe string
+	label string
+	n     int
+}
+
+func (id exchangeID) String() string {
+	s := string(id.route) + "." + id.probe
+	if id.label != "" {
+		s += ":" + id.label
+	}
+	if id.n == 0 {
+		return s
+	}
+	return fmt.Sprintf("%s#%d", s, id.n)
+}
+
+// parseID reads what String wrote, as far as it can.
+func parseID(s string) exchangeID {
+	var id exchangeID
+	if i := strings.LastIndexByte(s, '#'); i >= 0 {
+		_, _ = fmt.Sscanf(s[i+1:], "%d", &id.n)
+		s = s[:i]
+	}
+	s, id.label, _ = strings.Cut(s, ":")
+	route, probe, _ := strings.Cut(s, ".")
+	id.route, id.probe = schemas.Route(route), probe
+	return id
 }
 
 // replies returns what was recorded on a route so far, in the order in which

@@ -1,11 +1,14 @@
 package suites
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/touchstone-llm/touchstone/reports"
@@ -18,7 +21,8 @@ type Target struct {
 	BaseURL string
 	// Key is sent as a bearer token; empty sends none. It never reaches a result.
 	Key string
-	// Dialect is the API that the target speaks; this version knows llama-v1.
+	// Dialect is the API that the target speaks: llama-v1 (the default),
+	// azure-inference or openai.
 	Dialect string
 	// Kind is what stands behind it: serverless, managed, vllm, openai, reference.
 	Kind string
@@ -29,14 +33,23 @@ type Target struct {
 	// Routes are the routes that the target serves; empty means both, and a
 	// route that answers 404 is skipped.
 	Routes []schemas.Route
+	// Claims are features and configurations that the owner says the target
+	// has, of [schemas.Claims]: a clause that requires one is judged only then,
+	// and an optional parameter that is claimed must not be refused.
+	Claims []string
 }
 
-// DialectLlamaV1 is the API of the source document: /v1/completions and
-// /v1/chat/completions.
-const DialectLlamaV1 = "llama-v1"
+// The dialects. llama-v1 is the API of the source document, /v1/completions and
+// /v1/chat/completions; azure-inference has both without /v1, and /info; openai
+// has the paths of llama-v1 with OpenAI's own parameters.
+const (
+	DialectLlamaV1        = "llama-v1"
+	DialectAzureInference = "azure-inference"
+	DialectOpenAI         = "openai"
+)
 
 // Kinds lists what may stand behind a target.
-var Kinds = []string{"serverless", "managed", "vllm", "openai", "reference"}
+var Kinds = schemas.Kinds()
 
 // Options say how to check a target. The zero value checks everything under
 // the interop profile.
@@ -86,17 +99,22 @@ func (t *Target) check() error {
 	if t.Dialect == "" {
 		t.Dialect = DialectLlamaV1
 	}
-	if t.Dialect != DialectLlamaV1 {
-		return configError("dialect: %q is not known; this version judges %s", t.Dialect, DialectLlamaV1)
+	if paths[t.Dialect] == nil {
+		return configError("dialect: %q is none of %s, %s, %s", t.Dialect, DialectLlamaV1, DialectAzureInference, DialectOpenAI)
 	}
 	if t.Kind != "" && !slices.Contains(Kinds, t.Kind) {
 		return configError("kind: %q is none of %v", t.Kind, Kinds)
+	}
+	for _, name := range t.Claims {
+		if _, ok := schemas.Claims()[name]; !ok {
+			return configError("claims: %q is not known; the claims are %s", name, strings.Join(slices.Sorted(maps.Keys(schemas.Claims())), ", "))
+		}
 	}
 	if len(t.Routes) == 0 {
 		t.Routes = []schemas.Route{schemas.Completions, schemas.Chat}
 	}
 	for _, r := range t.Routes {
-		if paths[r] == "" {
+		if t.path(r) == "" {
 			return configError("route: %q is none of %s, %s", r, schemas.Completions, schemas.Chat)
 		}
 	}
@@ -128,8 +146,25 @@ func (o *Options) check() error {
 	return nil
 }
 
-// paths maps each route of llama-v1 to its path.
-var paths = map[schemas.Route]string{
-	schemas.Completions: "/v1/completions",
-	schemas.Chat:        "/v1/chat/completions",
+// paths maps each route of a dialect to its path and query.
+var paths = map[string]map[schemas.Route]string{
+	DialectLlamaV1: {schemas.Completions: "/v1/completions", schemas.Chat: "/v1/chat/completions"},
+	DialectAzureInference: {
+		schemas.Completions: "/completions?api-version=" + apiVersion,
+		schemas.Chat:        "/chat/completions?api-version=" + apiVersion,
+	},
+	DialectOpenAI: {schemas.Completions: "/v1/completions", schemas.Chat: "/v1/chat/completions"},
 }
+
+// apiVersion is the version that every Azure SDK sends.
+const apiVersion = "2024-05-01-preview"
+
+// dialect is that of the target, llama-v1 unless it says otherwise.
+func (t Target) dialect() string { return cmp.Or(t.Dialect, DialectLlamaV1) }
+
+// path is that of a route, with its query.
+func (t Target) path(r schemas.Route) string { return paths[t.dialect()][r] }
+
+// claims is whether the owner says that the target has a feature or a
+// configuration, one of [schemas.Claims].
+func (t Target) claims(name string) bool { return slices.Contains(t.Claims, name) }
