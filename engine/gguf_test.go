@@ -83,17 +83,26 @@ func TestBrokenFilesAreRefused(t *testing.T) {
 		{"heads that do not divide", func(f *file) { f.Set("llama.attention.head_count_kv", uint32(3)) }, "3 key heads"},
 		{"odd rotation", func(f *file) { f.Set("llama.rope.dimension_count", uint32(7)) }, "7 rotated"},
 		{"rope base", func(f *file) { f.Set("llama.rope.freq_base", float32(math.NaN())) }, "freq_base"},
-		{"rope scaling", func(f *file) { f.Set("llama.rope.scaling.type", "yarn") }, "yarn"},
-		{"rope scaling without a type", func(f *file) { f.Set("llama.rope.scale_linear", float32(4)) }, "linear"},
+		{"rope scaling", func(f *file) { f.Set("llama.rope.scaling.type", "longrope") }, "longrope"},
+		{"rope scaling without a factor", func(f *file) { f.Set("llama.rope.scaling.type", "yarn") }, "factor"},
+		{"rope scaling by less than nothing", func(f *file) { f.Set("llama.rope.scale_linear", float32(-4)) }, "factor -4"},
 		{"alignment", func(f *file) { f.Set("general.alignment", uint32(24)) }, "general.alignment"},
 		{"key twice", func(f *file) { f.Keys = append(f.Keys, f.Keys[0]) }, "general.architecture"},
 		{"missing tensor", func(f *file) { f.Tensors = f.Tensors[1:] }, "token_embd.weight"},
 		{"tensor twice", func(f *file) { f.Tensors = append(f.Tensors, f.Tensors[0]) }, "token_embd.weight"},
 		{"unknown tensor", func(f *file) {
 			x := *f.Tensor("output_norm.weight")
-			x.Name = "blk.0.attn_q.bias"
+			x.Name = "blk.0.ffn_up.bias"
 			f.Tensors = append(f.Tensors, x)
-		}, "blk.0.attn_q.bias"},
+		}, "blk.0.ffn_up.bias"},
+		{"bias of another length", func(f *file) {
+			x := *f.Tensor("output_norm.weight")
+			x.Name = "blk.0.attn_k.bias"
+			f.Tensors = append(f.Tensors, x)
+		}, "blk.0.attn_k.bias"},
+		{"a head norm that is missing", func(f *file) {
+			*f = *ggufwrite.Random(ggufwrite.Shape{Architecture: "qwen3", Context: 8, Layers: 1, Dim: 8, Heads: 1, KVHeads: 1, FFN: 8})
+		}, "blk.0.attn_q_norm.weight"},
 		{"wrong shape", func(f *file) { f.Tensor("blk.1.ffn_up.weight").Shape = []uint64{64, 32} }, "blk.1.ffn_up.weight"},
 		{"unsupported type", func(f *file) { f.Tensor("blk.1.ffn_up.weight").Type = 12 }, `"blk.1.ffn_up.weight": Q4_K`},
 		{"unknown type", func(f *file) { f.Tensor("blk.1.ffn_up.weight").Type = 1000 }, "type 1000"},

@@ -173,6 +173,30 @@ func rope(x []float32, headDim int, cos, sin []float32) {
 	}
 }
 
+// ropeNeoX is rope for heads whose pairs are (x[i], x[i+len(cos)]), as GPT-NeoX
+// and the files of Hugging Face lay them out.
+//
+//go:norace
+func ropeNeoX(x []float32, headDim int, cos, sin []float32) {
+	for ; len(x) >= headDim; x = x[headDim:] {
+		for i, c := range cos {
+			s := sin[i]
+			a, b := x[i], x[i+len(cos)]
+			x[i] = float32(a*c) - float32(b*s)
+			x[i+len(cos)] = float32(a*s) + float32(b*c)
+		}
+	}
+}
+
+// normHeads normalises each head of x, which are as long as weight.
+//
+// Source: Henry et al. 2020 ("query-key normalisation"), with RMSNorm.
+func normHeads(x, weight []float32, eps float64) {
+	for n := len(weight); len(x) >= n; x = x[n:] {
+		rmsNorm(x[:n], x[:n], weight, eps)
+	}
+}
+
 // swiGLU sets gate to silu(gate) · up, element by element.
 //
 // Source: Shazeer 2020.
@@ -211,6 +235,13 @@ func add(dst, x []float32) {
 	x = x[:len(dst)]
 	for i := range dst {
 		dst[i] += x[i]
+	}
+}
+
+// addBias adds bias to dst, which is as long; a nil bias is none.
+func addBias(dst, bias []float32) {
+	if bias != nil {
+		add(dst, bias)
 	}
 }
 

@@ -58,7 +58,7 @@ func (m *Model) forward(rows []row, threads int) {
 		copy(x, w.embedding.read(r.token, 1, x))
 		for i, freq := range w.freqs {
 			sin, cos := math.Sincos(float64(r.pos) * freq)
-			s.sin[t*half+i], s.cos[t*half+i] = float32(sin), float32(cos)
+			s.sin[t*half+i], s.cos[t*half+i] = float32(sin*w.magnitude), float32(cos*w.magnitude)
 		}
 	}
 	for l := range w.layers {
@@ -69,10 +69,10 @@ func (m *Model) forward(rows []row, threads int) {
 		matmul(s.h, n, threads, product{s.q, b.q}, product{s.k, b.k}, product{s.v, b.v})
 		for t, r := range rows {
 			cos, sin := s.cos[t*half:(t+1)*half], s.sin[t*half:(t+1)*half]
-			rope(s.q[t*qDim:(t+1)*qDim], c.HeadDim, cos, sin)
-			rope(s.k[t*kvDim:(t+1)*kvDim], c.HeadDim, cos, sin)
-			copy(r.cache.keys(l, r.pos), s.k[t*kvDim:(t+1)*kvDim])
-			copy(r.cache.values(l, r.pos), s.v[t*kvDim:(t+1)*kvDim])
+			q, k, v := s.q[t*qDim:(t+1)*qDim], s.k[t*kvDim:(t+1)*kvDim], s.v[t*kvDim:(t+1)*kvDim]
+			b.prepare(c, q, k, v, cos, sin)
+			copy(r.cache.keys(l, r.pos), k)
+			copy(r.cache.values(l, r.pos), v)
 		}
 		// All keys are in place: each row attends to those up to its own.
 		parallel(n, 2*qDim*(rows[n-1].pos+1), threads, func(from, to int) {
@@ -82,6 +82,9 @@ func (m *Model) forward(rows []row, threads int) {
 			}
 		})
 		matmul(s.att, n, threads, product{s.h, b.o})
+		for t := range n {
+			addBias(s.h[t*dim:(t+1)*dim], b.oBias)
+		}
 		add(s.x[:n*dim], s.h)
 
 		for t := range n {
@@ -109,6 +112,28 @@ func (m *Model) forward(rows []row, threads int) {
 			copy(r.logits, logits[:c.VocabSize])
 			logits = logits[c.VocabSize:]
 		}
+	}
+}
+
+// prepare makes what the matrices gave for one row into the query and the key
+// that attention compares, and the value that it adds up: it adds the biases,
+// normalises and rotates the heads, where the model does.
+func (b *layer) prepare(c *Config, q, k, v, cos, sin []float32) {
+	addBias(q, b.qBias)
+	addBias(k, b.kBias)
+	addBias(v, b.vBias)
+	if b.qNorm != nil {
+		normHeads(q, b.qNorm, c.NormEpsilon)
+		normHeads(k, b.kNorm, c.NormEpsilon)
+	}
+	switch {
+	case b.noRope:
+	case c.RopeNeoX:
+		ropeNeoX(q, c.HeadDim, cos, sin)
+		ropeNeoX(k, c.HeadDim, cos, sin)
+	default:
+		rope(q, c.HeadDim, cos, sin)
+		rope(k, c.HeadDim, cos, sin)
 	}
 }
 

@@ -46,17 +46,43 @@ func naive(f *ggufFile, c Config, ids []int) []float64 {
 		}
 		return y
 	}
-	rotate := func(x []float64, pos int) {
+	plus := func(name string, x []float64) {
+		if _, ok := f.tensors[name]; ok {
+			b, _ := tensor(name)
+			for i := range x {
+				x[i] += float64(b[i])
+			}
+		}
+	}
+	normHeads := func(name string, x []float64) {
+		if _, ok := f.tensors[name]; ok {
+			for h := 0; h < len(x); h += c.HeadDim {
+				copy(x[h:], norm(name, x[h:h+c.HeadDim]))
+			}
+		}
+	}
+	arch := f.meta["general.architecture"].(string)
+	rotate := func(x []float64, l, pos int) {
+		if arch == "smollm3" && l%4 == 3 {
+			return
+		}
 		for h := 0; h < len(x); h += c.HeadDim {
 			for i := 0; i < c.RopeDim; i += 2 {
 				angle := float64(pos) / math.Pow(c.RopeTheta, float64(i)/float64(c.RopeDim))
+				if linear, ok := f.meta[arch+".rope.scaling.factor"].(float32); ok {
+					angle /= float64(linear)
+				}
 				if fr, ok := f.tensors["rope_freqs.weight"]; ok {
 					factors := make([]float32, c.RopeDim/2)
 					widen(factors, fr.typ, fr.data)
 					angle /= float64(factors[i/2])
 				}
-				z := complex(x[h+i], x[h+i+1]) * complex(math.Cos(angle), math.Sin(angle))
-				x[h+i], x[h+i+1] = real(z), imag(z)
+				a, b := h+i, h+i+1
+				if arch == "qwen2" || arch == "qwen3" {
+					a, b = h+i/2, h+i/2+c.RopeDim/2
+				}
+				z := complex(x[a], x[b]) * complex(math.Cos(angle), math.Sin(angle))
+				x[a], x[b] = real(z), imag(z)
 			}
 		}
 	}
@@ -74,8 +100,14 @@ func naive(f *ggufFile, c Config, ids []int) []float64 {
 		for t, x := range xs {
 			h := norm(blk("attn_norm"), x)
 			q, k, v := times(blk("attn_q"), h), times(blk("attn_k"), h), times(blk("attn_v"), h)
-			rotate(q, t)
-			rotate(k, t)
+			bias := func(s string, x []float64) { plus(fmt.Sprintf("blk.%d.%s.bias", l, s), x) }
+			bias("attn_q", q)
+			bias("attn_k", k)
+			bias("attn_v", v)
+			normHeads(blk("attn_q_norm"), q)
+			normHeads(blk("attn_k_norm"), k)
+			rotate(q, l, t)
+			rotate(k, l, t)
 			ks, vs = append(ks, k), append(vs, v)
 			att := make([]float64, len(q))
 			for head := range c.Heads {
@@ -95,7 +127,9 @@ func naive(f *ggufFile, c Config, ids []int) []float64 {
 					}
 				}
 			}
-			for i, v := range times(blk("attn_output"), att) {
+			o := times(blk("attn_output"), att)
+			bias("attn_output", o)
+			for i, v := range o {
 				x[i] += v
 			}
 			h = norm(blk("ffn_norm"), x)
@@ -128,7 +162,18 @@ func TestForwardAgainstFormulas(t *testing.T) {
 	half := ggufwrite.Random(ggufwrite.Small)
 	half.Set("llama.rope.dimension_count", uint32(4))
 	half.Set("llama.rope.freq_base", float32(500))
+	linear := ggufwrite.Random(ggufwrite.Small)
+	linear.Set("llama.rope.scaling.type", "linear")
+	linear.Set("llama.rope.scaling.factor", float32(4))
+	of := func(arch string, change func(s *ggufwrite.Shape)) *ggufwrite.File {
+		return shape(func(s *ggufwrite.Shape) { s.Architecture = arch; change(s) })
+	}
 	for name, file := range map[string]*ggufwrite.File{
+		"linear scaling":    linear,
+		"biases":            of("llama", func(s *ggufwrite.Shape) { s.AttnBias = true }),
+		"qwen2":             of("qwen2", func(s *ggufwrite.Shape) { s.AttnBias, s.Untied = true, true }),
+		"qwen3":             of("qwen3", func(s *ggufwrite.Shape) { s.HeadNorm, s.HeadDim = true, 12 }),
+		"smollm3":           of("smollm3", func(s *ggufwrite.Shape) { s.Layers = 5 }),
 		"F32":               ggufwrite.Random(ggufwrite.Small),
 		"F16":               shape(func(s *ggufwrite.Shape) { s.Type = ggufwrite.F16 }),
 		"Q8_0":              shape(func(s *ggufwrite.Shape) { s.Type = ggufwrite.Q8_0 }),

@@ -2,14 +2,17 @@ package engine
 
 import (
 	"fmt"
+	"maps"
 	"math"
+	"slices"
+	"strings"
 	"sync"
 )
 
 // Config is the shape of a model, read from its file.
 type Config struct {
 	Name          string  // general.name, "" if the file has none
-	Architecture  string  // "llama"
+	Architecture  string  // "llama" (Mistral and SmolLM too), "qwen2", "qwen3" or "smollm3"
 	ContextLength int     // tokens of prompt and answer together
 	VocabSize     int     // tokens
 	Layers        int     // transformer blocks
@@ -20,12 +23,15 @@ type Config struct {
 	FFN           int     // width of the feed-forward layer
 	RopeDim       int     // how many dimensions of a head are rotated
 	RopeTheta     float64 // base of the rotary frequencies
+	RopeNeoX      bool    // a pair to rotate is (i, i + RopeDim/2) of its head, not (2i, 2i + 1)
+	RopeScaling   RopeScaling
+	NoRopeEvery   int     // each so many-th layer does not rotate; 0: all do
 	NormEpsilon   float64 // of RMSNorm
 	Parameters    int64   // weights in the file
 	TiedOutput    bool    // the output matrix is the embedding
 }
 
-// A Model is a loaded GGUF file of the llama architecture. It is read-only and
+// A Model is a loaded GGUF file. It is read-only and
 // safe for concurrent use.
 type Model struct {
 	config    Config
@@ -87,14 +93,29 @@ func load(data []byte) (*Model, error) {
 	return m, nil
 }
 
-// readConfig reads the llama keys of f.
+// architectures are those that the forward pass computes; all are Llama's but
+// for what is said here and in the tensors that their files have.
+var architectures = map[string]struct {
+	ropeNeoX    bool
+	noRopeEvery int
+}{
+	"llama":   {},               // Llama 2 and 3, Mistral, SmolLM
+	"qwen2":   {ropeNeoX: true}, // biases on queries, keys and values
+	"qwen3":   {ropeNeoX: true}, // normalised heads
+	"smollm3": {noRopeEvery: 4}, // layers without positions, Yang et al. 2025
+}
+
+// readConfig reads the keys of f that give the shape of the model.
 func readConfig(f *ggufFile) (c Config, err error) {
 	if c.Architecture, err = get[string](f, "general.architecture"); err != nil {
 		return c, err
 	}
-	if c.Architecture != "llama" {
-		return c, fmt.Errorf("gguf: general.architecture %q is not supported (llama is)", c.Architecture)
+	arch, ok := architectures[c.Architecture]
+	if !ok {
+		return c, fmt.Errorf("gguf: general.architecture %q is not supported (%s are)",
+			c.Architecture, strings.Join(slices.Sorted(maps.Keys(architectures)), ", "))
 	}
+	c.RopeNeoX, c.NoRopeEvery = arch.ropeNeoX, arch.noRopeEvery
 	if c.Name, err = get[string](f, "general.name"); err != nil {
 		return c, err
 	}
@@ -103,7 +124,7 @@ func readConfig(f *ggufFile) (c Config, err error) {
 			return 0
 		}
 		var n int
-		n, err = f.int("llama."+key, def, 1, most)
+		n, err = f.int(c.Architecture+"."+key, def, 1, most)
 		return n
 	}
 	number := func(key string, def float64) float64 {
@@ -111,8 +132,9 @@ func readConfig(f *ggufFile) (c Config, err error) {
 			return 0
 		}
 		var x float64
-		if x, err = f.float("llama."+key, def); err == nil && x <= 0 {
-			err = fmt.Errorf("gguf: key %q: %g is not above 0", "llama."+key, x)
+		key = c.Architecture + "." + key
+		if x, err = f.float(key, def); err == nil && x <= 0 {
+			err = fmt.Errorf("gguf: key %q: %g is not above 0", key, x)
 		}
 		return x
 	}
@@ -127,35 +149,74 @@ func readConfig(f *ggufFile) (c Config, err error) {
 	c.RopeDim = integer("rope.dimension_count", c.HeadDim, 1<<12)
 	c.RopeTheta = number("rope.freq_base", 10000)
 	c.NormEpsilon = number("attention.layer_norm_rms_epsilon", 1e-5)
-	if err != nil {
-		return c, err
-	}
-	scaling, err := get[string](f, "llama.rope.scaling.type")
-	if err != nil {
-		return c, err
-	}
-	for _, key := range []string{"llama.rope.scaling.factor", "llama.rope.scale_linear"} {
-		factor, ferr := f.float(key, 1)
-		if ferr != nil {
-			return c, ferr
-		}
-		if scaling == "" && factor != 0 && factor != 1 {
-			scaling = "linear" // what the key meant before there was a type
-		}
+	// Within a window of attention all is attention; what lies beyond is not
+	// supported.
+	c.ContextLength = min(c.ContextLength, integer("attention.sliding_window", 1<<24, 1<<24))
+	if err == nil {
+		c.RopeScaling, err = readRopeScaling(f, &c)
 	}
 	switch {
+	case err != nil:
 	case c.Heads%c.KVHeads != 0:
 		err = fmt.Errorf("gguf: %d heads are no multiple of %d key heads", c.Heads, c.KVHeads)
 	case values != c.HeadDim:
 		err = fmt.Errorf("gguf: values %d wide but keys %d are not supported", values, c.HeadDim)
 	case c.RopeDim%2 != 0 || c.RopeDim > c.HeadDim:
 		err = fmt.Errorf("gguf: %d rotated dimensions in heads %d wide", c.RopeDim, c.HeadDim)
-	case scaling != "" && scaling != "none":
-		err = fmt.Errorf("gguf: llama.rope.scaling.type %q is not supported", scaling)
 	case math.IsInf(c.RopeTheta, 0):
-		err = fmt.Errorf("gguf: llama.rope.freq_base %g", c.RopeTheta)
+		err = fmt.Errorf("gguf: %s.rope.freq_base %g", c.Architecture, c.RopeTheta)
 	}
 	return c, err
+}
+
+// readRopeScaling reads the keys of rope.scaling. Llama 3's scaling has none in
+// a GGUF file: its converter writes the factors as a tensor.
+func readRopeScaling(f *ggufFile, c *Config) (s RopeScaling, err error) {
+	prefix := c.Architecture + ".rope."
+	if s.Type, err = get[string](f, prefix+"scaling.type"); err != nil {
+		return s, err
+	}
+	number := func(key string, def float64) float64 {
+		if err != nil {
+			return 0
+		}
+		var x float64
+		x, err = f.float(prefix+key, def)
+		return x
+	}
+	s.Factor = number("scaling.factor", 0)
+	if s.Factor == 0 {
+		s.Factor = number("scale_linear", 0)
+	}
+	switch s.Type {
+	case "":
+		if s.Factor == 0 || s.Factor == 1 {
+			return RopeScaling{}, err
+		}
+		s.Type = "linear" // what the key meant before there was a type
+	case "none":
+		return RopeScaling{}, err
+	case "llama3":
+		s.LowFreqFactor, s.HighFreqFactor = number("scaling.low_freq_factor", 1), number("scaling.high_freq_factor", 4)
+	case "yarn":
+		s.BetaFast, s.BetaSlow = number("scaling.yarn_beta_fast", 32), number("scaling.yarn_beta_slow", 1)
+		if m := number("scaling.yarn_log_multiplier", 0); m != 0 && err == nil {
+			err = fmt.Errorf("gguf: key %q is not supported", prefix+"scaling.yarn_log_multiplier")
+		}
+		if a := number("scaling.attn_factor", 1); a != 1 {
+			s.AttentionFactor = a * s.magnitude()
+		}
+	}
+	if s.Type != "linear" && err == nil {
+		s.OriginalContext, err = f.int(prefix+"scaling.original_context_length", c.ContextLength, 1, 1<<24)
+	}
+	if err != nil {
+		return s, err
+	}
+	if err := s.check(c.RopeTheta); err != nil {
+		return s, fmt.Errorf("gguf: %w", err)
+	}
+	return s, nil
 }
 
 // Close releases the mapping of [Open]. Engines on the model are closed first.

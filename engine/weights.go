@@ -92,6 +92,13 @@ func floats(raw []byte) []float32 {
 type layer struct {
 	attnNorm   []float32 // [D]
 	q, k, v, o *matrix   // [Q, D], [KV, D], [KV, D], [D, Q]
+	qBias      []float32 // [Q]; nil: none, and so the other biases
+	kBias      []float32 // [KV]
+	vBias      []float32 // [KV]
+	oBias      []float32 // [D]
+	qNorm      []float32 // [HeadDim]; nil: heads are not normalised
+	kNorm      []float32 // [HeadDim]
+	noRope     bool      // heads are not rotated
 	ffnNorm    []float32 // [D]
 	gate, up   *matrix   // [FFN, D]
 	down       *matrix   // [D, FFN]
@@ -104,6 +111,7 @@ type weights struct {
 	outputNorm []float32 // [D]
 	output     *matrix   // [VocabSize, D]
 	freqs      []float64 // [RopeDim/2]: radians a position of each rotated pair
+	magnitude  float64   // by which rotated pairs are multiplied
 }
 
 // A weightReader takes tensors out of a file; the first error stays.
@@ -152,6 +160,14 @@ func (r *weightReader) vector(name string, n int) []float32 {
 	return v
 }
 
+// optional returns a tensor of n elements, nil if there is none.
+func (r *weightReader) optional(name string, n int) []float32 {
+	if _, ok := r.file.tensors[name]; !ok {
+		return nil
+	}
+	return r.vector(name, n)
+}
+
 // matrix returns a tensor of rows times cols elements.
 func (r *weightReader) matrix(name string, rows, cols int) *matrix {
 	t, ok := r.take(name, cols, rows)
@@ -189,17 +205,27 @@ func readWeights(f *ggufFile, c *Config) (*weights, error) {
 	w.embedding = r.matrix("token_embd.weight", c.VocabSize, c.Dim)
 	for i := 0; i < c.Layers && r.err == nil; i++ {
 		name := func(s string) string { return fmt.Sprintf("blk.%d.%s.weight", i, s) }
+		bias := func(s string, n int) []float32 { return r.optional(fmt.Sprintf("blk.%d.%s.bias", i, s), n) }
 		w.layers = append(w.layers, layer{
 			attnNorm: r.vector(name("attn_norm"), c.Dim),
 			q:        r.matrix(name("attn_q"), q, c.Dim),
 			k:        r.matrix(name("attn_k"), kv, c.Dim),
 			v:        r.matrix(name("attn_v"), kv, c.Dim),
 			o:        r.matrix(name("attn_output"), c.Dim, q),
+			qBias:    bias("attn_q", q),
+			kBias:    bias("attn_k", kv),
+			vBias:    bias("attn_v", kv),
+			oBias:    bias("attn_output", c.Dim),
+			noRope:   c.NoRopeEvery > 0 && (i+1)%c.NoRopeEvery == 0,
 			ffnNorm:  r.vector(name("ffn_norm"), c.Dim),
 			gate:     r.matrix(name("ffn_gate"), c.FFN, c.Dim),
 			up:       r.matrix(name("ffn_up"), c.FFN, c.Dim),
 			down:     r.matrix(name("ffn_down"), c.Dim, c.FFN),
 		})
+		if c.Architecture == "qwen3" {
+			w.layers[i].qNorm = r.vector(name("attn_q_norm"), c.HeadDim)
+			w.layers[i].kNorm = r.vector(name("attn_k_norm"), c.HeadDim)
+		}
 	}
 	w.outputNorm = r.vector("output_norm.weight", c.Dim)
 	if _, ok := f.tensors["output.weight"]; ok {
@@ -207,7 +233,7 @@ func readWeights(f *ggufFile, c *Config) (*weights, error) {
 	} else {
 		w.output, c.TiedOutput = w.embedding, true
 	}
-	w.freqs = ropeFrequencies(c)
+	w.freqs, w.magnitude = ropeFrequencies(c), c.RopeScaling.magnitude()
 	if _, ok := f.tensors["rope_freqs.weight"]; ok {
 		// Llama 3.1's scaling, worked out by the converter.
 		for i, factor := range r.vector("rope_freqs.weight", len(w.freqs)) {
@@ -227,17 +253,8 @@ func readWeights(f *ggufFile, c *Config) (*weights, error) {
 	if len(r.unused) > 0 {
 		// To leave out a weight would be to compute another model.
 		name := slices.Min(slices.Collect(maps.Keys(r.unused)))
-		return nil, fmt.Errorf("gguf: tensor %q has no place in the llama architecture as this engine knows it", name)
+		return nil, fmt.Errorf("gguf: tensor %q has no place in the %s architecture as this engine knows it", name, c.Architecture)
 	}
 	c.Parameters = r.count
 	return w, nil
-}
-
-// ropeFrequencies returns θ^(-2i/RopeDim) for each rotated pair i.
-func ropeFrequencies(c *Config) []float64 {
-	freqs := make([]float64, c.RopeDim/2)
-	for i := range freqs {
-		freqs[i] = math.Pow(c.RopeTheta, -2*float64(i)/float64(c.RopeDim))
-	}
-	return freqs
 }

@@ -1,6 +1,7 @@
 package ggufwrite
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -12,6 +13,10 @@ type Shape struct {
 	Context, Layers, Dim, Heads, KVHeads, FFN int
 	Type                                      uint32 // of the matrices
 	Untied                                    bool
+	Architecture                              string // "": llama
+	HeadDim                                   int    // 0: Dim/Heads
+	AttnBias                                  bool   // on queries, keys, values and, but for qwen2, the output
+	HeadNorm                                  bool   // of queries and keys
 }
 
 // Small is a shape that computes in microseconds.
@@ -30,15 +35,20 @@ var Merges = []string{"h e", "l l", "he ll", "hell o", "Ġ w", "Ġw o"}
 // Llama 3's kind.
 func Random(s Shape) *File {
 	f := &File{Version: 3}
-	f.Set("general.architecture", "llama")
+	arch := cmp.Or(s.Architecture, "llama")
+	f.Set("general.architecture", arch)
 	f.Set("general.name", "random")
-	f.Set("llama.context_length", uint32(s.Context))
-	f.Set("llama.block_count", uint32(s.Layers))
-	f.Set("llama.embedding_length", uint32(s.Dim))
-	f.Set("llama.feed_forward_length", uint32(s.FFN))
-	f.Set("llama.attention.head_count", uint32(s.Heads))
-	f.Set("llama.attention.head_count_kv", uint32(s.KVHeads))
-	f.Set("llama.attention.layer_norm_rms_epsilon", float32(1e-5))
+	f.Set(arch+".context_length", uint32(s.Context))
+	f.Set(arch+".block_count", uint32(s.Layers))
+	f.Set(arch+".embedding_length", uint32(s.Dim))
+	f.Set(arch+".feed_forward_length", uint32(s.FFN))
+	f.Set(arch+".attention.head_count", uint32(s.Heads))
+	f.Set(arch+".attention.head_count_kv", uint32(s.KVHeads))
+	f.Set(arch+".attention.layer_norm_rms_epsilon", float32(1e-5))
+	if s.HeadDim != 0 {
+		f.Set(arch+".attention.key_length", uint32(s.HeadDim))
+		f.Set(arch+".attention.value_length", uint32(s.HeadDim))
+	}
 	vocab := AddTokenizer(f)
 
 	rng := rand.New(rand.NewPCG(s.Seed, 0))
@@ -59,15 +69,29 @@ func Random(s Shape) *File {
 		}
 		f.Tensors = append(f.Tensors, Tensor{name, typ, dims, Encode(typ, data)})
 	}
-	kv := s.Dim / s.Heads * s.KVHeads
+	headDim := cmp.Or(s.HeadDim, s.Dim/s.Heads)
+	q, kv := headDim*s.Heads, headDim*s.KVHeads
 	add("token_embd.weight", s.Type, s.Dim, vocab)
 	for i := range s.Layers {
 		blk := func(name string) string { return fmt.Sprintf("blk.%d.%s.weight", i, name) }
 		add(blk("attn_norm"), F32, s.Dim)
-		add(blk("attn_q"), s.Type, s.Dim, s.Dim)
+		add(blk("attn_q"), s.Type, s.Dim, q)
 		add(blk("attn_k"), s.Type, s.Dim, kv)
 		add(blk("attn_v"), s.Type, s.Dim, kv)
-		add(blk("attn_output"), s.Type, s.Dim, s.Dim)
+		add(blk("attn_output"), s.Type, q, s.Dim)
+		if s.AttnBias {
+			bias := func(name string, n int) { add(fmt.Sprintf("blk.%d.%s.bias", i, name), F32, n) }
+			bias("attn_q", q)
+			bias("attn_k", kv)
+			bias("attn_v", kv)
+			if arch != "qwen2" {
+				bias("attn_output", s.Dim)
+			}
+		}
+		if s.HeadNorm {
+			add(blk("attn_q_norm"), F32, headDim)
+			add(blk("attn_k_norm"), F32, headDim)
+		}
 		add(blk("ffn_norm"), F32, s.Dim)
 		add(blk("ffn_gate"), s.Type, s.Dim, s.FFN)
 		add(blk("ffn_up"), s.Type, s.Dim, s.FFN)
