@@ -3,19 +3,19 @@ package engine
 import (
 	"cmp"
 	"context"
+	"math"
 	"slices"
 )
 
 // beamSearch returns the sequences that a beam of the given width finds, best
 // first: width of them, or more than the vocabulary has fewer.
 //
-// It is vLLM's search with length_penalty 1 and early_stopping false. Each step
-// extends the running sequences by their most probable tokens and keeps the 2 ×
-// width best extensions. Those that end join the finished ones, of which the
-// best width stay; the best width of the others run on. The search ends when
-// nothing runs, or when width have finished and the worst of them is at least
-// as good as the best that runs. On a tie the better parent goes first, then
-// the lower token id.
+// It is vLLM's search. Each step extends the running sequences by their most
+// probable tokens and keeps the 2 × width best extensions. Those that end join
+// the finished ones, of which the best width stay; the best width of the others
+// run on. The search ends when nothing runs, or when width have finished and
+// [EarlyStopping] says so. On a tie the better parent goes first, then the lower
+// token id.
 func (g *generation) beamSearch(ctx context.Context, first *candidate, width int) ([]*candidate, error) {
 	running := []*candidate{first}
 	var finished []*candidate
@@ -41,7 +41,7 @@ func (g *generation) beamSearch(ctx context.Context, first *candidate, width int
 		if len(children) == 0 {
 			break
 		}
-		if len(finished) == width && g.score(finished[width-1]) >= g.score(children[0]) {
+		if len(finished) == width && g.stopsEarly(finished[width-1], children[0]) {
 			break
 		}
 		for _, c := range children {
@@ -94,19 +94,48 @@ func (c *candidate) child(id int) *candidate {
 	return child
 }
 
-// score is the mean log probability of a token, where the length counts the
-// prompt and leaves out an EOS at the end.
+// stopsEarly says whether a search ends that has found as many as it keeps.
+func (g *generation) stopsEarly(worst, running *candidate) bool {
+	switch g.request.EarlyStopping {
+	case EarlyStoppingTrue:
+		return true
+	case EarlyStoppingNever:
+		return g.score(worst) >= g.attainable(running)
+	}
+	return g.score(worst) >= g.score(running)
+}
+
+// score is the log probability of a sequence divided by length to the power of
+// length_penalty, where the length counts the prompt and leaves out an EOS at
+// the end.
 func (g *generation) score(c *candidate) float64 {
 	n := len(g.request.Prompt) + c.generated
 	if slices.Contains(c.tokenizer.EOS(), c.last) {
 		n--
 	}
-	return c.logprob / float64(n)
+	return g.penalised(c.logprob, n)
+}
+
+// attainable is the best score that a running sequence could end with: its log
+// probability only falls, but above length_penalty 0 a longer sequence divides
+// it by more.
+func (g *generation) attainable(c *candidate) float64 {
+	if p := g.request.LengthPenalty; p != nil && *p <= 0 {
+		return g.score(c)
+	}
+	return g.penalised(c.logprob, len(g.request.Prompt)+g.request.MaxTokens)
 }
 
 // finalScore counts EOS too, as vLLM's last ranking does.
 func (g *generation) finalScore(c *candidate) float64 {
-	return c.logprob / float64(len(g.request.Prompt)+c.generated)
+	return g.penalised(c.logprob, len(g.request.Prompt)+c.generated)
+}
+
+func (g *generation) penalised(logprob float64, length int) float64 {
+	if p := g.request.LengthPenalty; p != nil {
+		return logprob / math.Pow(float64(length), *p)
+	}
+	return logprob / float64(length)
 }
 
 // rank sorts candidates by score, best first.

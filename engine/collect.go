@@ -5,6 +5,7 @@ import "fmt"
 // A Choice is everything that the steps of one choice said; see [Step] for the
 // fields.
 type Choice struct {
+	Prompt            []Token // of choice 0 only
 	Text              string
 	Tokens            []Token
 	Finish            FinishReason
@@ -24,6 +25,7 @@ func Collect(steps Steps, n int) ([]Choice, error) {
 			return choices, fmt.Errorf("engine: a step of choice %d, of %d", s.Choice, n)
 		}
 		c := &choices[s.Choice]
+		c.Prompt = append(c.Prompt, s.Prompt...)
 		c.Text += s.Text
 		c.Tokens = append(c.Tokens, s.Tokens...)
 		c.Finish = s.Finish

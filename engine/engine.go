@@ -115,8 +115,12 @@ func (e *ContextError) Error() string {
 // Is makes errors.Is(err, ErrContextLength) true.
 func (e *ContextError) Is(target error) bool { return target == ErrContextLength }
 
-// maxCandidates bounds what one request may ask for at a time.
-const maxCandidates = 1024
+const (
+	// maxCandidates bounds what one request may ask for at a time.
+	maxCandidates = 1024
+	// maxLogprobs is how many alternatives vLLM reports at most.
+	maxLogprobs = 20
+)
 
 // Validate says whether the engine can compute r on a model of shape c. The
 // error names the field; a request that is too long gets a [*ContextError].
@@ -126,8 +130,10 @@ func (r Request) Validate(c Config) error {
 	switch {
 	case len(r.Prompt) == 0:
 		return bad("Prompt has no tokens")
-	case r.MaxTokens < 1:
+	case r.MaxTokens < 0 || r.MaxTokens == 0 && r.PromptLogprobs == nil:
 		return bad("MaxTokens must be at least 1, got %d", r.MaxTokens)
+	case r.MinTokens < 0 || r.MinTokens > r.MaxTokens:
+		return bad("MinTokens must be in [0, MaxTokens], got %d with MaxTokens %d", r.MinTokens, r.MaxTokens)
 	case r.N < 1 || r.N > maxCandidates:
 		return bad("N must be in [1, %d], got %d", maxCandidates, r.N)
 	case r.BestOf != 0 && r.BestOf < r.N || r.BestOf > maxCandidates:
@@ -138,14 +144,39 @@ func (r Request) Validate(c Config) error {
 		return bad("Temperature must be finite and not negative, got %g", r.Temperature)
 	case !(r.TopP > 0 && r.TopP <= 1):
 		return bad("TopP must be in (0, 1], got %g", r.TopP)
+	case r.TopK < -1:
+		return bad("TopK must be -1 or 0 (all tokens), or at least 1, got %d", r.TopK)
+	case !(r.MinP >= 0 && r.MinP <= 1):
+		return bad("MinP must be in [0, 1], got %g", r.MinP)
 	case !(r.PresencePenalty >= -2 && r.PresencePenalty <= 2):
 		return bad("PresencePenalty must be in [-2, 2], got %g", r.PresencePenalty)
-	case r.Logprobs > 20:
-		return bad("Logprobs must be at most 20, got %d", r.Logprobs)
+	case !(r.FrequencyPenalty >= -2 && r.FrequencyPenalty <= 2):
+		return bad("FrequencyPenalty must be in [-2, 2], got %g", r.FrequencyPenalty)
+	case !(r.RepetitionPenalty >= 0 && r.RepetitionPenalty <= 2):
+		return bad("RepetitionPenalty must be 0 (none) or in (0, 2], got %g", r.RepetitionPenalty)
+	case r.LengthPenalty != nil && (math.IsNaN(*r.LengthPenalty) || math.IsInf(*r.LengthPenalty, 0)):
+		return bad("LengthPenalty must be finite, got %g", *r.LengthPenalty)
+	case r.EarlyStopping < EarlyStoppingFalse || r.EarlyStopping > EarlyStoppingNever:
+		return bad("EarlyStopping must be EarlyStoppingFalse, True or Never, got %d", r.EarlyStopping)
+	case r.Logprobs > maxLogprobs:
+		return bad("Logprobs must be at most %d, got %d", maxLogprobs, r.Logprobs)
+	case r.PromptLogprobs != nil && (*r.PromptLogprobs < 0 || *r.PromptLogprobs > maxLogprobs):
+		return bad("PromptLogprobs must be in [0, %d], got %d", maxLogprobs, *r.PromptLogprobs)
 	case slices.Contains(r.Stop, ""):
 		return bad("Stop holds an empty string")
 	case slices.ContainsFunc(r.Stop, func(s string) bool { return !utf8.ValidString(s) }):
 		return bad("Stop holds a string that is not UTF-8")
+	}
+	for id, bias := range r.LogitBias {
+		if id < 0 || id >= c.VocabSize {
+			return bad("LogitBias has a value for token %d, but the vocabulary has %d tokens", id, c.VocabSize)
+		}
+		if math.IsNaN(bias) || math.IsInf(bias, 0) {
+			return bad("LogitBias of token %d must be finite, got %g", id, bias)
+		}
+	}
+	if err := r.Constraint.validate(); err != nil {
+		return bad("Constraint: %w", err)
 	}
 	for i, id := range r.Prompt {
 		if id < 0 || id >= c.VocabSize {

@@ -76,6 +76,19 @@ func TestValidate(t *testing.T) {
 		{"TopP", func(r *Request) { r.TopP = 1.1 }},
 		{"TopP", func(r *Request) { r.TopP = math.NaN() }},
 		{"PresencePenalty", func(r *Request) { r.PresencePenalty = -2.1 }},
+		{"FrequencyPenalty", func(r *Request) { r.FrequencyPenalty = 2.1 }},
+		{"RepetitionPenalty", func(r *Request) { r.RepetitionPenalty = -.1 }},
+		{"RepetitionPenalty", func(r *Request) { r.RepetitionPenalty = 2.1 }},
+		{"TopK", func(r *Request) { r.TopK = -2 }},
+		{"MinP", func(r *Request) { r.MinP = 1.5 }},
+		{"MinP", func(r *Request) { r.MinP = math.NaN() }},
+		{"MinTokens", func(r *Request) { r.MinTokens = -1 }},
+		{"MinTokens", func(r *Request) { r.MinTokens = 31 }},
+		{"LogitBias", func(r *Request) { r.LogitBias = map[int]float64{268: 1} }},
+		{"LogitBias", func(r *Request) { r.LogitBias = map[int]float64{1: math.Inf(1)} }},
+		{"LengthPenalty", func(r *Request) { r.LengthPenalty = new(math.NaN()) }},
+		{"EarlyStopping", func(r *Request) { r.EarlyStopping = 3 }},
+		{"PromptLogprobs", func(r *Request) { r.PromptLogprobs = new(21) }},
 		{"Logprobs", func(r *Request) { r.Logprobs = 21 }},
 		{"Stop", func(r *Request) { r.Stop = []string{"a", ""} }},
 		{"Stop", func(r *Request) { r.Stop = []string{"\xff"} }},
@@ -200,6 +213,118 @@ func TestStream(t *testing.T) {
 	}
 }
 
+// The log probabilities of the prompt are those of the model, whatever the
+// request samples with, and its tokens spell it.
+func TestPromptLogprobs(t *testing.T) {
+	e := newTestEngine(t)
+	r := sampled(e)
+	text := "hello, wörld " + strings.Repeat("hello ", 15)
+	r.Prompt = e.Model().Tokenizer().Prompt(text)
+	want := generate(t, e, r)
+	r.PromptLogprobs, r.N, r.Temperature, r.RepetitionPenalty = new(2), 2, .3, 1.5
+	choices := generate(t, e, r)
+	if len(choices[0].Prompt) != len(r.Prompt) || choices[1].Prompt != nil {
+		t.Fatalf("%d tokens of the prompt in choice 0, %d in 1, want %d", len(choices[0].Prompt), len(choices[1].Prompt), len(r.Prompt))
+	}
+	joined := ""
+	for i, k := range choices[0].Prompt {
+		if k.ID != r.Prompt[i] || k.Offset != utf8.RuneCountInString(joined) {
+			t.Errorf("token %d is %d at %d, want %d at %d", i, k.ID, k.Offset, r.Prompt[i], utf8.RuneCountInString(joined))
+		}
+		joined += k.Text
+		if i == 0 {
+			if k.Logprob != 0 || k.Top != nil {
+				t.Errorf("the first token has %+v", k)
+			}
+			continue
+		}
+		logp := make([]float64, e.Model().Config().VocabSize)
+		if err := checked(logp, logitsAfter(e.Model(), r.Prompt[:i], 64, 1)); err != nil {
+			t.Fatal(err)
+		}
+		if err := logSoftmax(logp); err != nil {
+			t.Fatal(err)
+		}
+		if k.Logprob != logp[k.ID] || k.Top[0].Logprob != slices.Max(logp) || len(k.Top) < 2 || len(k.Top) > 3 {
+			t.Errorf("token %d has %+v, want %g", i, k, logp[k.ID])
+		}
+	}
+	if joined != text {
+		t.Errorf("%q, want %q", joined, text)
+	}
+	r = sampled(e)
+	r.Prompt, r.PromptLogprobs = e.Model().Tokenizer().Prompt(text), new(0)
+	got := generate(t, e, r)
+	got[0].Prompt = nil
+	if !reflect.DeepEqual(got, want) {
+		t.Error("the answer is another one")
+	}
+	r.MaxTokens = 0
+	got = generate(t, e, r)
+	if len(got[0].Prompt) != len(r.Prompt) || got[0].Finish != FinishLength || got[0].Generated != 0 {
+		t.Errorf("of the prompt alone: %+v", got[0])
+	}
+}
+
+// An embedding has length 1 and is the same bits each time; other texts have
+// others.
+func TestEmbed(t *testing.T) {
+	e := newTestEngine(t)
+	ctx := context.Background()
+	ids := e.Model().Tokenizer().Prompt(strings.Repeat("hello world ", 10))
+	a, err := e.Embed(ctx, ids)
+	if err != nil || len(a) != e.Model().Config().Dim {
+		t.Fatalf("%d numbers, %v", len(a), err)
+	}
+	var square float64
+	for _, x := range a {
+		square += float64(x) * float64(x)
+	}
+	if math.Abs(square-1) > 1e-6 {
+		t.Errorf("length %g", math.Sqrt(square))
+	}
+	if b, _ := e.Embed(ctx, ids); !slices.Equal(a, b) {
+		t.Error("the same tokens have another embedding")
+	}
+	if b, _ := e.Embed(ctx, ids[:9]); slices.Equal(a, b) {
+		t.Error("other tokens have the same embedding")
+	}
+	for _, ids := range [][]int{nil, {-1}, {268}} {
+		if _, err := e.Embed(ctx, ids); err == nil {
+			t.Errorf("%v: no error", ids)
+		}
+	}
+	if _, err := e.Embed(ctx, make([]int, 129)); !errors.Is(err, ErrContextLength) {
+		t.Errorf("too long: %v", err)
+	}
+}
+
+// EOS does not end an answer before min_tokens, and does so afterwards.
+func TestMinTokens(t *testing.T) {
+	e := newTestEngine(t)
+	r := sampled(e)
+	r.IgnoreEOS, r.N, r.MaxTokens = false, 20, 60
+	r.LogitBias = map[int]float64{idEOS: 4}
+	free, held := 0, 0
+	for _, c := range generate(t, e, r) {
+		if c.Generated < 10 {
+			free++
+		}
+	}
+	r.MinTokens = 10
+	for _, c := range generate(t, e, r) {
+		if c.Generated < 10 {
+			held++
+		}
+		if slices.Contains(ids(c)[:min(9, len(ids(c)))], idEOS) {
+			t.Errorf("EOS among %v", ids(c))
+		}
+	}
+	if free == 0 || held != 0 {
+		t.Errorf("%d of 20 ended before the 10th token, %d with min_tokens 10", free, held)
+	}
+}
+
 func TestPresencePenalty(t *testing.T) {
 	e := newTestEngine(t)
 	repeats := func(penalty float64) int {
@@ -269,7 +394,7 @@ func TestBeamSearchIsExactWhenWide(t *testing.T) {
 	}
 	var all []sequence
 	after := func(ids []int) []float64 {
-		s := newSampler(&r, 0, 0)
+		s := newSampler(&r, nil, 0, 0)
 		if err := s.distribution(logitsAfter(m, append(slices.Clone(r.Prompt), ids...), 8, 1)); err != nil {
 			t.Fatal(err)
 		}
@@ -308,7 +433,7 @@ func plainBeam(t *testing.T, m *Model, r Request, width int) []string {
 	for range r.MaxTokens {
 		var next []beam
 		for _, b := range beams {
-			s := newSampler(&r, 0, 0)
+			s := newSampler(&r, nil, 0, 0)
 			if err := s.distribution(logitsAfter(m, append(slices.Clone(r.Prompt), b.ids...), 64, 1)); err != nil {
 				t.Fatal(err)
 			}

@@ -12,6 +12,7 @@ type generation struct {
 	engine  *Engine
 	request Request
 	seed    uint64
+	scores  *transcript // of the prompt, nil unless its log probabilities are asked for
 }
 
 // A candidate is one of the sequences of a request.
@@ -32,6 +33,11 @@ func newGeneration(e *Engine, r Request) *generation {
 	if r.Seed != nil {
 		g.seed = uint64(*r.Seed)
 	}
+	if n := r.PromptLogprobs; n != nil {
+		t := newTranscript(e.model.tokenizer, &Request{Logprobs: *n, KeepSpecialTokens: r.KeepSpecialTokens})
+		g.scores = &t
+		g.scores.prompt(r.Prompt[0], nil)
+	}
 	return g
 }
 
@@ -42,6 +48,19 @@ func (g *generation) run(ctx context.Context, yield func(Step, error) bool) erro
 		return err
 	}
 	r := &g.request
+	if g.scores != nil {
+		if !yield(Step{Prompt: g.scores.promptTokens()}, nil) {
+			return nil
+		}
+	}
+	if r.MaxTokens == 0 {
+		for i := range r.N {
+			if !yield(Step{Choice: i, Finish: FinishLength}, nil) {
+				return nil
+			}
+		}
+		return nil
+	}
 	width := max(r.BestOf, r.N)
 	if r.UseBeamSearch {
 		ranked, err := g.beamSearch(ctx, first, width)
@@ -72,7 +91,7 @@ func (g *generation) prefill(ctx context.Context) (*candidate, error) {
 	c := &g.engine.model.config
 	first := &candidate{
 		transcript: newTranscript(g.engine.model.tokenizer, &g.request),
-		sampler:    newSampler(&g.request, g.seed, 0),
+		sampler:    newSampler(&g.request, g.engine.model.tokenizer.EOS(), g.seed, 0),
 		cache:      newKVCache(c),
 		logits:     make([]float32, c.VocabSize),
 	}
@@ -81,6 +100,9 @@ func (g *generation) prefill(ctx context.Context) (*candidate, error) {
 		rows := make([]row, n)
 		for i, token := range prompt[:n] {
 			rows[i] = row{cache: first.cache, token: token}
+			if g.scores != nil {
+				rows[i].logits = make([]float32, c.VocabSize)
+			}
 		}
 		prompt = prompt[n:]
 		if len(prompt) == 0 {
@@ -89,8 +111,38 @@ func (g *generation) prefill(ctx context.Context) (*candidate, error) {
 		if err := g.engine.step(ctx, rows); err != nil {
 			return nil, err
 		}
+		if g.scores != nil {
+			if err := g.scorePrompt(rows, prompt); err != nil {
+				return nil, err
+			}
+		}
 	}
 	return first, nil
+}
+
+// scorePrompt notes the log probabilities that rows of the prompt give to the tokens
+// after each; rest is the prompt after the rows.
+func (g *generation) scorePrompt(rows []row, rest []int) error {
+	logp := make([]float64, g.engine.model.config.VocabSize)
+	for i, r := range rows {
+		var next int
+		switch {
+		case i+1 < len(rows):
+			next = rows[i+1].token
+		case len(rest) > 0:
+			next = rest[0]
+		default:
+			return nil
+		}
+		if err := checked(logp, r.logits); err != nil {
+			return err
+		}
+		if err := logSoftmax(logp); err != nil {
+			return err
+		}
+		g.scores.prompt(next, logp)
+	}
+	return nil
 }
 
 // sample draws width candidates, all from first, token by token in turn. With
@@ -100,7 +152,7 @@ func (g *generation) sample(ctx context.Context, first *candidate, width int, yi
 	for i := 1; i < width; i++ {
 		all = append(all, &candidate{
 			transcript: newTranscript(g.engine.model.tokenizer, &g.request),
-			sampler:    newSampler(&g.request, g.seed, i),
+			sampler:    newSampler(&g.request, g.engine.model.tokenizer.EOS(), g.seed, i),
 			cache:      first.cache.fork(),
 			logits:     slices.Clone(first.logits),
 			index:      i,

@@ -12,6 +12,7 @@ type row struct {
 	cache  *kvCache
 	token  int
 	logits []float32 // [VocabSize], filled; nil if nobody asks
+	hidden []float32 // [Dim], the last hidden state, normalised, filled; nil if nobody asks
 	pos    int       // set by forward
 }
 
@@ -97,6 +98,9 @@ func (m *Model) forward(rows []row, threads int) {
 	}
 	asked := 0
 	for t, r := range rows {
+		if r.hidden != nil {
+			rmsNorm(r.hidden, s.x[t*dim:(t+1)*dim], w.outputNorm, c.NormEpsilon)
+		}
 		if r.logits != nil {
 			rmsNorm(s.h[asked*dim:(asked+1)*dim], s.x[t*dim:(t+1)*dim], w.outputNorm, c.NormEpsilon)
 			asked++

@@ -20,16 +20,41 @@ type Request struct {
 	// ranks by the sum, which differs only where lengths do). 0 means N.
 	// With UseBeamSearch it is the width of the beam.
 	BestOf int
-	// UseBeamSearch replaces sampling by beam search (length penalty 1).
+	// UseBeamSearch replaces sampling by beam search; see [EarlyStopping].
 	UseBeamSearch bool
+	// LengthPenalty is the power of its length by which a beam's log probability
+	// is divided; nil is 1. Above 0 it favours long sequences, below 0 short ones.
+	LengthPenalty *float64
+	// EarlyStopping says when a beam search ends.
+	EarlyStopping EarlyStopping
 	// Temperature divides the logits, 0 and above. Below 1e-5 the choice is
 	// greedy; a tie goes to the lowest token id.
 	Temperature float64
-	// TopP keeps the most probable tokens whose mass reaches it, in (0, 1].
+	// TopP keeps the most probable tokens whose mass reaches it, in (0, 1]; of
+	// equals the lower ids. Of those that TopK left, if it is set.
 	TopP float64
+	// TopK keeps the TopK most probable tokens, of equals the lower ids; 0 and -1
+	// keep all.
+	TopK int
+	// MinP keeps the tokens at least MinP times as probable as the most probable
+	// one, in [0, 1]; 0 keeps all.
+	MinP float64
 	// PresencePenalty is subtracted from the logit of each token that has been
 	// generated already, in [-2, 2].
 	PresencePenalty float64
+	// FrequencyPenalty is subtracted from the logit of a token as often as it
+	// has been generated already, in [-2, 2].
+	FrequencyPenalty float64
+	// RepetitionPenalty divides the logit, if above 0, or else multiplies it, of
+	// each token that the prompt or the answer holds, in (0, 2]; 0 means 1, none.
+	RepetitionPenalty float64
+	// LogitBias is added to the logits of tokens by id, before all else. The
+	// values are finite.
+	LogitBias map[int]float64
+	// MinTokens are generated before EOS, a stop token or a stop string may end
+	// the choice, in [0, MaxTokens]: EOS and stop tokens are impossible until
+	// then, and a stop string that is complete by then counts for nothing.
+	MinTokens int
 	// Seed makes sampling repeatable; nil draws one.
 	Seed *int64
 	// Stop holds strings that end a choice. The text ends before the match that
@@ -48,7 +73,27 @@ type Request struct {
 	// Logprobs is how many alternatives are reported for each token beside the
 	// chosen one, in [0, 20]; negative reports none and no Token at all.
 	Logprobs int
+	// PromptLogprobs asks for the prompt's own log probabilities, with so many
+	// alternatives, in [0, 20]; see [Step.Prompt]. With it MaxTokens may be 0.
+	PromptLogprobs *int
+	// Constraint is what the text of every choice must match; nil is anything.
+	Constraint *Constraint
 }
+
+// EarlyStopping says when a beam search ends once BestOf sequences have
+// finished. It always ends when none runs any more.
+type EarlyStopping int
+
+const (
+	// EarlyStoppingFalse ends it when no running sequence has a better score
+	// than the worst of the finished ones that are kept.
+	EarlyStoppingFalse EarlyStopping = iota
+	// EarlyStoppingTrue ends it at once.
+	EarlyStoppingTrue
+	// EarlyStoppingNever ends it when no running sequence could reach a better
+	// score, however long it became.
+	EarlyStoppingNever
+)
 
 // FinishReason says why a choice ended.
 type FinishReason string
@@ -69,6 +114,12 @@ const (
 type Step struct {
 	// Choice is the index of the choice, 0 to N-1.
 	Choice int
+	// Prompt holds the tokens of the prompt, only in the first step of a request
+	// with PromptLogprobs, which has nothing else and is of choice 0. The log
+	// probabilities are the model's own: no penalty, temperature or cut is
+	// applied. The first token has none (Logprob 0, Top nil). Their Texts join to
+	// the text of the prompt; special tokens have Text "" if they are not shown.
+	Prompt []Token
 	// Text continues the text of the choice; it may be empty.
 	Text string
 	// Tokens are the tokens that ended in this step's Text, with their log
@@ -101,8 +152,8 @@ type Token struct {
 	// certain.
 	Text string
 	// Logprob is the natural logarithm of the probability of the token after
-	// penalties, temperature and top_p, as vLLM 0.4 to 0.6 report it; at
-	// temperature 0 it is that of the plain softmax. Never above 0.
+	// penalties, temperature, top_k, top_p and min_p, as vLLM 0.4 to 0.6 report
+	// it; at temperature 0 only penalties count. Never above 0.
 	Logprob float64
 	// Top holds the Request.Logprobs most likely tokens, most likely first,
 	// and then the chosen one if it is not among them.

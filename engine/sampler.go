@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"container/heap"
 	"errors"
+	"maps"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -12,33 +13,48 @@ import (
 const (
 	// greedyBelow is the temperature below which vLLM chooses greedily.
 	greedyBelow = 1e-5
-	// impossible is the log probability of what top_p left out, as vLLM
-	// writes minus infinity.
+	// impossible is the log probability of what cannot be, as vLLM writes
+	// minus infinity.
 	impossible = -9999
 )
 
 // A sampler turns the logits of one choice into tokens.
 type sampler struct {
-	temperature, topP, presence float64
+	request *Request
+	eos     []int // impossible before min_tokens, unless ignored
 
-	rand *rand.Rand
-	seen map[int]bool // tokens generated, nil without a penalty
-	logp []float64    // [VocabSize], of the last distribution
+	rand      *rand.Rand
+	generated int
+	count     map[int]int  // how often a token was generated, nil without a penalty
+	prompt    map[int]bool // tokens of the prompt, nil without a repetition penalty
+	logp      []float64    // [VocabSize], of the last distribution
 }
 
 // newSampler returns the sampler of candidate i. Each candidate has a stream
 // of random numbers of its own, so that what it draws does not depend on the
 // others: the candidates of best_of=k are those of n=k.
-func newSampler(r *Request, seed uint64, i int) *sampler {
+func newSampler(r *Request, eos []int, seed uint64, i int) *sampler {
 	s := &sampler{
-		temperature: r.Temperature, topP: r.TopP, presence: r.PresencePenalty,
+		request: r, eos: eos,
 		rand: rand.New(rand.NewPCG(mix(seed), mix(seed^mix(uint64(i)+1)))),
 	}
-	if s.presence != 0 {
-		s.seen = map[int]bool{}
+	if r.PresencePenalty != 0 || r.FrequencyPenalty != 0 || s.repetition() != 1 {
+		s.count = map[int]int{}
+	}
+	if s.repetition() != 1 {
+		s.prompt = make(map[int]bool, len(r.Prompt))
+		for _, id := range r.Prompt {
+			s.prompt[id] = true
+		}
 	}
 	return s
 }
+
+// repetition returns the repetition penalty, 1 if there is none.
+func (s *sampler) repetition() float64 { return cmp.Or(s.request.RepetitionPenalty, 1) }
+
+// greedy says whether the most probable token is always chosen.
+func (s *sampler) greedy() bool { return s.request.Temperature < greedyBelow }
 
 // mix spreads the bits of x, so that streams of neighbouring seeds have nothing
 // in common (the finaliser of SplitMix64, Steele et al. 2014).
@@ -55,7 +71,7 @@ func (s *sampler) sample(logits []float32) (int, error) {
 		return 0, err
 	}
 	id := 0
-	if s.temperature < greedyBelow {
+	if s.greedy() {
 		for i, lp := range s.logp {
 			if lp > s.logp[id] {
 				id = i
@@ -79,8 +95,9 @@ func (s *sampler) sample(logits []float32) (int, error) {
 
 // accept notes that a token was chosen.
 func (s *sampler) accept(id int) {
-	if s.seen != nil {
-		s.seen[id] = true
+	s.generated++
+	if s.count != nil {
+		s.count[id]++
 	}
 }
 
@@ -88,55 +105,108 @@ func (s *sampler) accept(id int) {
 func (s *sampler) fork() *sampler {
 	f := *s
 	f.logp = nil
-	if s.seen != nil {
-		f.seen = make(map[int]bool, len(s.seen)+1)
-		for id := range s.seen {
-			f.seen[id] = true
-		}
-	}
+	f.count = maps.Clone(s.count)
 	return &f
 }
 
 // errNotFinite is what a model with broken weights computes.
 var errNotFinite = errors.New("the model computed logits that are no numbers")
 
-// distribution sets s.logp to the log probabilities after penalty, temperature
-// and top_p, in vLLM's order. At temperature 0 the last two are left out.
+// distribution sets s.logp to the log probabilities after the logit bias,
+// min_tokens, penalties, temperature, top_k, top_p and min_p, in vLLM's order.
+// At temperature 0 the last four are left out.
 func (s *sampler) distribution(logits []float32) error {
 	if s.logp == nil {
 		s.logp = make([]float64, len(logits))
 	}
-	scale := 1.0
-	greedy := s.temperature < greedyBelow
-	if !greedy {
-		scale = 1 / s.temperature
+	if err := checked(s.logp, logits); err != nil {
+		return err
 	}
-	for i, l := range logits {
-		s.logp[i] = float64(l)
+	s.adjust()
+	if !s.greedy() {
+		scale := 1 / s.request.Temperature
+		for i, x := range s.logp {
+			s.logp[i] = x * scale
+		}
 	}
-	for id := range s.seen {
-		s.logp[id] -= s.presence
+	if err := logSoftmax(s.logp); err != nil {
+		return err
 	}
+	if !s.greedy() {
+		s.truncate()
+	}
+	return nil
+}
+
+// checked copies logits, of the same length, to dst if they are numbers.
+func checked(dst []float64, logits []float32) error {
 	top := math.Inf(-1)
-	for i, x := range s.logp {
-		x *= scale
+	for i, l := range logits {
+		x := float64(l)
 		if math.IsNaN(x) {
 			return errNotFinite
 		}
-		s.logp[i] = x
+		dst[i] = x
 		top = max(top, x)
 	}
 	if math.IsInf(top, 0) {
 		return errNotFinite
 	}
+	return nil
+}
+
+// adjust applies to the logits in s.logp what depends on the token and on what
+// was generated before.
+func (s *sampler) adjust() {
+	r := s.request
+	for id, bias := range r.LogitBias {
+		s.logp[id] += bias
+	}
+	if s.generated < r.MinTokens {
+		for _, id := range r.StopTokenIDs {
+			if id >= 0 && id < len(s.logp) {
+				s.logp[id] = math.Inf(-1)
+			}
+		}
+		if !r.IgnoreEOS {
+			for _, id := range s.eos {
+				s.logp[id] = math.Inf(-1)
+			}
+		}
+	}
+	repeat := func(id int) {
+		if x := s.logp[id]; x > 0 {
+			s.logp[id] = x / s.repetition()
+		} else {
+			s.logp[id] = x * s.repetition()
+		}
+	}
+	for id := range s.prompt {
+		repeat(id)
+	}
+	for id, n := range s.count {
+		if s.prompt != nil && !s.prompt[id] {
+			repeat(id)
+		}
+		s.logp[id] -= r.FrequencyPenalty*float64(n) + r.PresencePenalty
+	}
+}
+
+// errNothingPossible is what a logit bias can do, and a constraint that a model
+// has no tokens for.
+var errNothingPossible = errors.New("no token of the vocabulary is possible here")
+
+// logSoftmax replaces logits by log probabilities.
+func logSoftmax(logits []float64) error {
+	top := slices.Max(logits)
+	if math.IsInf(top, -1) {
+		return errNothingPossible
+	}
 	var sum float64
-	for _, x := range s.logp {
+	for _, x := range logits {
 		sum += math.Exp(x - top)
 	}
-	normalise(s.logp, top+math.Log(sum))
-	if !greedy && s.topP < 1 {
-		s.nucleus()
-	}
+	normalise(logits, top+math.Log(sum))
 	return nil
 }
 
@@ -147,29 +217,57 @@ func normalise(logp []float64, logSum float64) {
 	}
 }
 
-// nucleus keeps the most probable tokens, the fewest whose probabilities reach
-// top_p, at least one; of equals the lower ids first.
+// truncate keeps the tokens that top_k, top_p and min_p leave, at least one, and
+// normalises again. Of equally probable tokens the lower ids stay.
 //
-// Source: Holtzman et al. 2020.
-func (s *sampler) nucleus() {
+// Source: Fan et al. 2018 (top_k), Holtzman et al. 2020 (top_p, the nucleus),
+// Nguyen et al. 2024 (min_p).
+func (s *sampler) truncate() {
+	r := s.request
+	if r.TopK <= 0 && r.TopP >= 1 && r.MinP <= 0 {
+		return
+	}
+	most := len(s.logp)
+	if r.TopK > 0 {
+		most = min(r.TopK, most)
+	}
 	h := &idHeap{logp: s.logp, ids: make([]int, len(s.logp))}
 	for i := range h.ids {
 		h.ids[i] = i
 	}
 	heap.Init(h)
+	least := s.logp[h.ids[0]] + math.Log(r.MinP)
+	var order []int // most probable first
 	var mass float64
-	kept := map[int]float64{}
-	for mass < s.topP && h.Len() > 0 {
+	for len(order) < most {
 		id := heap.Pop(h).(int)
-		kept[id] = s.logp[id]
-		mass += math.Exp(s.logp[id])
+		lp := s.logp[id]
+		if lp == impossible || lp < least && r.TopK <= 0 {
+			break
+		}
+		order = append(order, id)
+		mass += math.Exp(lp)
+		if mass >= r.TopP && r.TopK <= 0 {
+			break
+		}
+	}
+	if r.TopK > 0 { // the others cut what it left
+		n, sum := 0, 0.
+		for n < len(order) && sum < r.TopP*mass && s.logp[order[n]] >= least {
+			sum += math.Exp(s.logp[order[n]])
+			n++
+		}
+		order, mass = order[:n], sum
+	}
+	kept := make([]float64, len(order))
+	for i, id := range order {
+		kept[i] = min(s.logp[id]-math.Log(mass), 0)
 	}
 	for i := range s.logp {
 		s.logp[i] = impossible
 	}
-	logSum := math.Log(mass)
-	for id, lp := range kept {
-		s.logp[id] = min(lp-logSum, 0)
+	for i, id := range order {
+		s.logp[id] = kept[i]
 	}
 }
 

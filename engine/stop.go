@@ -9,6 +9,21 @@ import "strings"
 type stopFinder struct {
 	stops []string // none empty
 	held  string   // text that is not decided yet
+	past  int      // bytes of held; a match that ends within them is none
+}
+
+// pass adds text in which a complete match does not count.
+func (f *stopFinder) pass(text string) (decided string) {
+	f.held += text
+	f.past = len(f.held)
+	return f.decide(f.partial())
+}
+
+// decide takes the first n bytes of the held text.
+func (f *stopFinder) decide(n int) (decided string) {
+	decided, f.held = f.held[:n], f.held[n:]
+	f.past = max(0, f.past-n)
+	return decided
 }
 
 // write adds text and returns what is decided now. With found, a match begins
@@ -20,8 +35,7 @@ func (f *stopFinder) write(text string) (decided string, found bool) {
 	if match >= 0 && match <= partial {
 		return f.held[:match], true
 	}
-	decided, f.held = f.held[:partial], f.held[partial:]
-	return decided, false
+	return f.decide(partial), false
 }
 
 // flush returns the rest of the text, which ends here. A match may be in it
@@ -30,8 +44,7 @@ func (f *stopFinder) flush() (decided string, found bool) {
 	if i := f.match(); i >= 0 {
 		return f.held[:i], true
 	}
-	decided, f.held = f.held, ""
-	return decided, false
+	return f.decide(len(f.held)), false
 }
 
 // match returns where the first match in the held text begins, -1 if none.
@@ -42,8 +55,9 @@ func (f *stopFinder) match() int {
 		if first >= 0 { // one that begins earlier ends before this
 			held = held[:min(len(held), first+len(s)-1)]
 		}
-		if i := strings.Index(held, s); i >= 0 {
-			first = i
+		from := min(max(0, f.past-len(s)+1), len(held))
+		if i := strings.Index(held[from:], s); i >= 0 {
+			first = from + i
 		}
 	}
 	return first

@@ -9,8 +9,8 @@ import (
 // text, decides where the choice ends, and keeps back what later tokens may
 // still change.
 //
-// The conditions for the end are tried in vLLM's order: EOS, stop_token_ids,
-// stop strings, max_tokens. So the last permitted token may end a choice with
+// The conditions for the end are tried in vLLM's order: none before min_tokens,
+// then EOS, stop_token_ids, stop strings, max_tokens. So the last permitted token may end a choice with
 // [FinishStop].
 type transcript struct {
 	tokenizer *Tokenizer
@@ -55,7 +55,7 @@ func (t *transcript) accept(id int, logp []float64) Step {
 	t.generated++
 	t.logprob += logp[id]
 
-	ends := !r.IgnoreEOS && slices.Contains(t.tokenizer.EOS(), id) || slices.Contains(r.StopTokenIDs, id)
+	ends := t.generated >= r.MinTokens && (!r.IgnoreEOS && slices.Contains(t.tokenizer.EOS(), id) || slices.Contains(r.StopTokenIDs, id))
 	hidden := t.tokenizer.Special(id) && !r.KeepSpecialTokens
 	var text string
 	if !(hidden && ends) { // a special token that ends a choice leaves no trace
@@ -66,7 +66,13 @@ func (t *transcript) accept(id int, logp []float64) Step {
 	}
 	t.length += utf8.RuneCountInString(text)
 
-	decided, found := t.stops.write(text)
+	var decided string
+	found := false
+	if t.generated < r.MinTokens {
+		decided = t.stops.pass(text)
+	} else {
+		decided, found = t.stops.write(text)
+	}
 	switch {
 	case found || ends:
 		t.finish = FinishStop
@@ -100,19 +106,10 @@ func (t *transcript) add(id int, logp []float64, hidden bool) string {
 	if t.request.Logprobs < 0 {
 		return text
 	}
-	token := Token{ID: id, Bytes: piece, Text: text, Logprob: logp[id], Offset: t.length}
-	top := best(logp, t.request.Logprobs)
-	if !slices.Contains(top, id) {
-		top = append(top, id)
-	}
-	for _, other := range top {
-		p := TokenLogprob{ID: other, Logprob: logp[other]}
-		if other == id {
-			p.Text = text
-		} else {
-			p.Text = t.tokenizer.text(other)
-		}
-		token.Top = append(token.Top, p)
+	token := Token{ID: id, Bytes: piece, Text: text, Offset: t.length}
+	if logp != nil {
+		token.Logprob = logp[id]
+		token.Top = t.top(id, logp, text)
 	}
 	// Bytes that are pending and more than this token's began earlier.
 	if n := len(t.decoder.pending); n == 0 {
@@ -122,6 +119,39 @@ func (t *transcript) add(id int, logp []float64, hidden bool) string {
 	}
 	t.tokens = append(t.tokens, heldToken{token, t.length + utf8.RuneCountInString(text)})
 	return text
+}
+
+// top returns the alternatives to id, whose own text is given.
+func (t *transcript) top(id int, logp []float64, text string) []TokenLogprob {
+	ids := best(logp, t.request.Logprobs)
+	if !slices.Contains(ids, id) {
+		ids = append(ids, id)
+	}
+	top := make([]TokenLogprob, len(ids))
+	for i, other := range ids {
+		top[i] = TokenLogprob{ID: other, Text: text, Logprob: logp[other]}
+		if other != id {
+			top[i].Text = t.tokenizer.text(other)
+		}
+	}
+	return top
+}
+
+// prompt notes a token that was given, not generated; logp is nil if nothing
+// came before it.
+func (t *transcript) prompt(id int, logp []float64) {
+	text := t.add(id, logp, t.tokenizer.Special(id) && !t.request.KeepSpecialTokens)
+	t.length += utf8.RuneCountInString(text)
+}
+
+// promptTokens ends the prompt and returns its tokens.
+func (t *transcript) promptTokens() []Token {
+	t.flush()
+	tokens := make([]Token, len(t.tokens))
+	for i := range t.tokens {
+		tokens[i] = t.tokens[i].Token
+	}
+	return tokens
 }
 
 // flush ends the text. What stands for an incomplete character belongs to the
