@@ -8,6 +8,7 @@ import (
 	"math"
 	"math/bits"
 	"slices"
+	"strings"
 )
 
 // GGUF is the file format of ggml: a header, keys with typed values, the
@@ -43,12 +44,6 @@ const (
 // A tensorType is the element type of a tensor, as numbered in the file.
 type tensorType uint32
 
-const (
-	typeF32  tensorType = 0
-	typeF16  tensorType = 1
-	typeQ8_0 tensorType = 8
-)
-
 // Names of the types that other engines read, so that an error can name them.
 var tensorTypeNames = map[tensorType]string{
 	0: "F32", 1: "F16", 2: "Q4_0", 3: "Q4_1", 6: "Q5_0", 7: "Q5_1", 8: "Q8_0", 9: "Q8_1",
@@ -65,18 +60,16 @@ func (t tensorType) String() string {
 	return fmt.Sprintf("type %d", uint32(t))
 }
 
-// block says how many elements share a block and how many bytes it has; ok is
-// false for the types that this engine does not read.
-func (t tensorType) block() (elements, bytes int, ok bool) {
-	switch t {
-	case typeF32:
-		return 1, 4, true
-	case typeF16:
-		return 1, 2, true
-	case typeQ8_0: // an F16 scale and 32 int8
-		return 32, 34, true
+// supportedTypes names the types that this engine reads.
+func supportedTypes() string {
+	var names []string
+	for t := range tensorTypeNames {
+		if _, _, ok := t.block(); ok {
+			names = append(names, t.String())
+		}
 	}
-	return 0, 0, false
+	slices.Sort(names)
+	return strings.Join(names, ", ")
 }
 
 // A tensor is a view of the file.
@@ -409,7 +402,7 @@ func (r *ggufReader) tensor() (t tensor, offset uint64, err error) {
 func tensorBytes(typ tensorType, shape []int) (uint64, error) {
 	elements, size, ok := typ.block()
 	if !ok {
-		return 0, fmt.Errorf("%s is not supported (F32, F16 and Q8_0 are)", typ)
+		return 0, fmt.Errorf("%s is not supported (%s are)", typ, supportedTypes())
 	}
 	if shape[0]%elements != 0 {
 		return 0, fmt.Errorf("a row of %d elements is no whole number of %s blocks of %d", shape[0], typ, elements)

@@ -168,22 +168,29 @@ func TestForwardAgainstFormulas(t *testing.T) {
 	of := func(arch string, change func(s *ggufwrite.Shape)) *ggufwrite.File {
 		return shape(func(s *ggufwrite.Shape) { s.Architecture = arch; change(s) })
 	}
-	for name, file := range map[string]*ggufwrite.File{
+	files := map[string]*ggufwrite.File{
 		"linear scaling":    linear,
 		"biases":            of("llama", func(s *ggufwrite.Shape) { s.AttnBias = true }),
 		"qwen2":             of("qwen2", func(s *ggufwrite.Shape) { s.AttnBias, s.Untied = true, true }),
 		"qwen3":             of("qwen3", func(s *ggufwrite.Shape) { s.HeadNorm, s.HeadDim = true, 12 }),
 		"smollm3":           of("smollm3", func(s *ggufwrite.Shape) { s.Layers = 5 }),
-		"F32":               ggufwrite.Random(ggufwrite.Small),
-		"F16":               shape(func(s *ggufwrite.Shape) { s.Type = ggufwrite.F16 }),
-		"Q8_0":              shape(func(s *ggufwrite.Shape) { s.Type = ggufwrite.Q8_0 }),
 		"untied":            shape(func(s *ggufwrite.Shape) { s.Untied = true }),
 		"one head":          shape(func(s *ggufwrite.Shape) { s.Heads, s.KVHeads = 1, 1 }),
 		"no grouped heads":  shape(func(s *ggufwrite.Shape) { s.KVHeads = s.Heads }),
 		"odd sizes":         shape(func(s *ggufwrite.Shape) { s.Dim, s.FFN, s.Heads, s.KVHeads = 30, 37, 5, 5 }),
 		"frequency factors": factors,
 		"half rotated":      half,
-	} {
+	}
+	for typ := range tensorTypeNames {
+		if _, _, ok := typ.block(); ok {
+			files[typ.String()] = shape(func(s *ggufwrite.Shape) {
+				s.Type = uint32(typ)
+				s.Dim = max(s.Dim, ggufwrite.BlockLen(s.Type))
+				s.FFN = max(s.FFN, ggufwrite.BlockLen(s.Type))
+			})
+		}
+	}
+	for name, file := range files {
 		t.Run(name, func(t *testing.T) {
 			data := file.Bytes()
 			m, err := Load(data)

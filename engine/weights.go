@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"fmt"
 	"maps"
-	"math"
 	"slices"
 	"strings"
 	"unsafe"
@@ -36,41 +35,6 @@ func (m *matrix) read(r, n int, buf []float32) []float32 {
 	size := len(m.raw) / m.rows
 	widen(buf[:n*m.cols], m.typ, m.raw[r*size:(r+n)*size])
 	return buf[:n*m.cols]
-}
-
-// widen decodes raw, elements of type typ, into dst.
-func widen(dst []float32, typ tensorType, raw []byte) {
-	switch typ {
-	case typeF32:
-		for i := range dst {
-			dst[i] = math.Float32frombits(binary.LittleEndian.Uint32(raw[4*i:]))
-		}
-	case typeF16:
-		for i := range dst {
-			dst[i] = float16(binary.LittleEndian.Uint16(raw[2*i:]))
-		}
-	case typeQ8_0:
-		for ; len(dst) >= 32; dst, raw = dst[32:], raw[34:] {
-			scale := float16(binary.LittleEndian.Uint16(raw))
-			for i, q := range raw[2:34] {
-				dst[i] = scale * float32(int8(q))
-			}
-		}
-	}
-}
-
-// float16 widens an IEEE 754 half-precision number.
-func float16(h uint16) float32 {
-	sign := uint32(h&0x8000) << 16
-	exp := uint32(h>>10) & 0x1f
-	frac := uint32(h) & 0x3ff
-	switch exp {
-	case 0: // zero, or subnormal: the fraction counts 2^-24
-		return math.Float32frombits(sign | math.Float32bits(float32(frac)/(1<<24)))
-	case 0x1f: // infinite, or not a number
-		return math.Float32frombits(sign | 0xff<<23 | frac<<13)
-	}
-	return math.Float32frombits(sign | (exp+127-15)<<23 | frac<<13)
 }
 
 // floats returns the elements of an F32 tensor, where they lie if the machine
@@ -189,7 +153,7 @@ func (r *weightReader) matrix(name string, rows, cols int) *matrix {
 // c by what only they tell.
 func readWeights(f *ggufFile, c *Config) (*weights, error) {
 	r := &weightReader{file: f, unused: map[string]bool{}}
-	total := 0 // bytes, were all in F32; an element takes a byte of the file at least
+	total := 0 // bytes, were all in F32
 	for name, t := range f.tensors {
 		r.unused[name] = true
 		n := 4

@@ -12,7 +12,17 @@ import (
 const (
 	F32  = 0
 	F16  = 1
+	Q4_0 = 2
+	Q4_1 = 3
+	Q5_0 = 6
+	Q5_1 = 7
 	Q8_0 = 8
+	Q2_K = 10
+	Q3_K = 11
+	Q4_K = 12
+	Q5_K = 13
+	Q6_K = 14
+	BF16 = 30
 )
 
 const alignment = 32
@@ -132,39 +142,6 @@ func putValue(b *bytes.Buffer, v any) {
 	default:
 		panic(fmt.Sprintf("ggufwrite: value of type %T", v))
 	}
-}
-
-// Encode returns the elements of data as type typ: F32, F16 or Q8_0 (in whole
-// blocks of 32).
-func Encode(typ uint32, data []float32) []byte {
-	var b bytes.Buffer
-	switch typ {
-	case F32:
-		put(&b, data)
-	case F16:
-		for _, x := range data {
-			put(&b, Half(x))
-		}
-	case Q8_0:
-		for ; len(data) >= 32; data = data[32:] {
-			var most float64
-			for _, x := range data[:32] {
-				most = math.Max(most, math.Abs(float64(x)))
-			}
-			scale := float32(most / 127)
-			put(&b, Half(scale))
-			for _, x := range data[:32] {
-				q := 0.0
-				if scale != 0 {
-					q = math.Round(float64(x / scale))
-				}
-				put(&b, int8(q))
-			}
-		}
-	default:
-		panic("ggufwrite: type")
-	}
-	return b.Bytes()
 }
 
 // Half rounds x to half precision, to nearest; what is too small becomes 0.
