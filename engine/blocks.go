@@ -211,17 +211,3 @@ func scalesQ3K(b []byte) (scales [16]int8) {
 
 // half reads a half-precision number.
 func half(b []byte) float32 { return float16(binary.LittleEndian.Uint16(b)) }
-
-// float16 widens an IEEE 754 half-precision number.
-func float16(h uint16) float32 {
-	sign := uint32(h&0x8000) << 16
-	exp := uint32(h>>10) & 0x1f
-	frac := uint32(h) & 0x3ff
-	switch exp {
-	case 0: // zero, or subnormal: the fraction counts 2^-24
-		return math.Float32frombits(sign | math.Float32bits(float32(frac)/(1<<24)))
-	case 0x1f: // infinite, or not a number
-		return math.Float32frombits(sign | 0xff<<23 | frac<<13)
-	}
-	return math.Float32frombits(sign | (exp+127-15)<<23 | frac<<13)
-}

@@ -204,28 +204,39 @@ func normHeads(x, weight []float32, eps float64) {
 //go:norace
 func swiGLU(gate, up []float32) {
 	for i, g := range gate {
-		gate[i] = g / (1 + float32(math.Exp(-float64(g)))) * up[i]
+		gate[i] = g / (1 + exp32(-g)) * up[i]
 	}
 }
 
-// softmax replaces the scores by their share of the sum of exponentials.
+// exp32 returns e^x within 2 units in the last place; 0 below -87.
 //
-//go:norace
-func softmax(scores []float32) {
-	top := float32(math.Inf(-1))
-	for _, s := range scores {
-		top = max(top, s)
+// Method: x = n·ln 2 + r, the exponential of r by a polynomial (Moshier's
+// Cephes), times 2ⁿ. Every step rounds to F32, so that assembly can follow.
+func exp32(x float32) float32 {
+	const (
+		low, high = -87, 88
+		log2e     = 1.44269504088896341
+		ln2Hi     = 0.693359375
+		ln2Lo     = -2.12194440e-4
+		round     = 3 << 22 // added and taken away, leaves the nearest integer
+	)
+	if x < low {
+		return 0
 	}
-	var sum float64
-	for i, s := range scores {
-		e := math.Exp(float64(s - top))
-		scores[i] = float32(e)
-		sum += e
-	}
-	scale := float32(1 / sum)
-	for i := range scores {
-		scores[i] *= scale
-	}
+	x = min(x, high)
+	n := float32(x*log2e) + round
+	n -= round
+	r := x - float32(n*ln2Hi)
+	r -= float32(n * ln2Lo)
+	p := float32(1.9875691500e-4)
+	p = float32(p*r) + 1.3981999507e-3
+	p = float32(p*r) + 8.3334519073e-3
+	p = float32(p*r) + 4.1665795894e-2
+	p = float32(p*r) + 1.6666665459e-1
+	p = float32(p*r) + 5.0000001201e-1
+	p = float32(float32(p*r)*r) + r
+	p++
+	return p * math.Float32frombits(uint32(int32(n)+127)<<23)
 }
 
 // add adds x, at least as long, to dst.
@@ -245,12 +256,11 @@ func addBias(dst, bias []float32) {
 	}
 }
 
-// addScaled adds a·x to dst.
+// scaleBy multiplies x by a.
 //
 //go:norace
-func addScaled(dst []float32, a float32, x []float32) {
-	x = x[:len(dst)]
-	for i := range dst {
-		dst[i] += float32(a * x[i])
+func scaleBy(x []float32, a float32) {
+	for i := range x {
+		x[i] *= a
 	}
 }

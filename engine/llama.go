@@ -72,14 +72,14 @@ func (m *Model) forward(rows []row, threads int) {
 			cos, sin := s.cos[t*half:(t+1)*half], s.sin[t*half:(t+1)*half]
 			q, k, v := s.q[t*qDim:(t+1)*qDim], s.k[t*kvDim:(t+1)*kvDim], s.v[t*kvDim:(t+1)*kvDim]
 			b.prepare(c, q, k, v, cos, sin)
-			copy(r.cache.keys(l, r.pos), k)
-			copy(r.cache.values(l, r.pos), v)
+			r.cache.blocks[r.pos/blockLen].store(c, l, r.pos%blockLen, k, v)
 		}
 		// All keys are in place: each row attends to those up to its own.
-		parallel(n, 2*qDim*(rows[n-1].pos+1), threads, func(from, to int) {
-			var scores []float32
-			for t := from; t < to; t++ {
-				scores = m.attend(s.att[t*qDim:(t+1)*qDim], s.q[t*qDim:(t+1)*qDim], l, rows[t], scores)
+		group := qDim / c.KVHeads
+		parallel(n*c.KVHeads, 2*group*(rows[n-1].pos+1), threads, func(from, to int) {
+			for i := from; i < to; i++ {
+				r, head := rows[i/c.KVHeads], i%c.KVHeads
+				attend(c, s.att[i*group:(i+1)*group], s.q[i*group:(i+1)*group], r.cache.blocks, l, head, r.pos+1)
 			}
 		})
 		matmul(s.att, n, threads, product{s.h, b.o})
@@ -139,44 +139,4 @@ func (b *layer) prepare(c *Config, q, k, v, cos, sin []float32) {
 		rope(q, c.HeadDim, cos, sin)
 		rope(k, c.HeadDim, cos, sin)
 	}
-}
-
-// attend sets out to the attention of one row in layer l: for each head the
-// values of the positions up to the row's, weighted by the softmax of their
-// keys times the query. scores is memory to use again.
-func (m *Model) attend(out, q []float32, l int, r row, scores []float32) []float32 {
-	c := &m.config
-	n := r.pos + 1
-	if cap(scores) < n {
-		scores = make([]float32, n, 2*n)
-	}
-	scores = scores[:n]
-	scale := float32(1 / math.Sqrt(float64(c.HeadDim)))
-	group := c.Heads / c.KVHeads // query heads that share a key
-	width := c.KVHeads * c.HeadDim
-	for head := range c.Heads {
-		at := head / group * c.HeadDim
-		query := q[head*c.HeadDim : (head+1)*c.HeadDim]
-		for pos := 0; pos < n; {
-			k := r.cache.keys(l, pos)
-			if pos+4 <= n && len(k) >= 4*width {
-				s := (*[4]float32)(scores[pos:])
-				s[0], s[1], s[2], s[3] = dot4(k[at:], k[width+at:], k[2*width+at:], k[3*width+at:], query)
-				pos += 4
-				continue
-			}
-			scores[pos] = dot(k[at:], query)
-			pos++
-		}
-		for pos := range scores {
-			scores[pos] *= scale
-		}
-		softmax(scores)
-		o := out[head*c.HeadDim : (head+1)*c.HeadDim]
-		clear(o)
-		for pos, weight := range scores {
-			addScaled(o, weight, r.cache.values(l, pos)[at:])
-		}
-	}
-	return scores
 }
