@@ -20,7 +20,7 @@ type bpe struct {
 type mergeRule struct{ rank, id int32 }
 
 // initBPE reads the merges of a byte-level BPE tokenizer.
-func (t *Tokenizer) initBPE(f *ggufFile) error {
+func (t *Tokenizer) initBPE(f *modelFile) error {
 	b := &bpe{}
 	pre, err := get[string](f, "tokenizer.ggml.pre")
 	if err != nil {

@@ -80,51 +80,61 @@ type tensor struct {
 	data  []byte // of the length that typ and shape ask for
 }
 
-// A ggufFile is the metadata of a file, and where its tensors lie.
-type ggufFile struct {
+// A modelFile is the metadata of a file, and where its tensors lie, under the
+// names that GGUF has for them.
+type modelFile struct {
+	format  string         // "gguf" or "safetensors"
 	meta    map[string]any // uint8 … float64, bool, string, []string, []int32, []float32, []any
 	tensors map[string]tensor
 }
 
 // readGGUF reads the metadata and, with tensors, the tensor directory of data.
 // The tensors are views of data; everything else is copied.
-func readGGUF(data []byte, tensors bool) (*ggufFile, error) {
+func readGGUF(data []byte, tensors bool) (f *modelFile, err error) {
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("gguf: %w", err)
+		}
+	}()
 	r := &ggufReader{data: data}
 	magic, err := r.bytes(4)
 	if err != nil || string(magic) != ggufMagic {
-		return nil, errors.New("gguf: not a GGUF file")
+		return nil, errors.New("not a GGUF file")
 	}
 	version, err := r.uint32()
 	if err != nil {
-		return nil, fmt.Errorf("gguf: version: %w", err)
+		return nil, fmt.Errorf("version: %w", err)
+	}
+	if version == 2<<24 || version == 3<<24 {
+		return nil, errors.New("a big-endian file is not supported")
 	}
 	if version != 2 && version != 3 {
-		return nil, fmt.Errorf("gguf: version %d is not supported (only 2 and 3, little-endian)", version)
+		return nil, fmt.Errorf("version %d is not supported (only 2 and 3, little-endian)", version)
 	}
 	nTensors, err := r.uint64()
 	if err != nil {
-		return nil, fmt.Errorf("gguf: count of tensors: %w", err)
+		return nil, fmt.Errorf("count of tensors: %w", err)
 	}
 	nKeys, err := r.uint64()
 	if err != nil {
-		return nil, fmt.Errorf("gguf: count of keys: %w", err)
+		return nil, fmt.Errorf("count of keys: %w", err)
 	}
-	f := &ggufFile{meta: map[string]any{}, tensors: map[string]tensor{}}
+	f = &modelFile{format: "gguf", meta: map[string]any{}, tensors: map[string]tensor{}}
 	for i := range nKeys {
 		key, err := r.string()
 		if err != nil {
-			return nil, fmt.Errorf("gguf: key %d of %d: %w", i, nKeys, err)
+			return nil, fmt.Errorf("key %d of %d: %w", i, nKeys, err)
 		}
 		typ, err := r.uint32()
 		if err != nil {
-			return nil, fmt.Errorf("gguf: key %q: %w", key, err)
+			return nil, fmt.Errorf("key %q: %w", key, err)
 		}
 		value, err := r.value(typ, 0)
 		if err != nil {
-			return nil, fmt.Errorf("gguf: key %q: %w", key, err)
+			return nil, fmt.Errorf("key %q: %w", key, err)
 		}
 		if _, ok := f.meta[key]; ok {
-			return nil, fmt.Errorf("gguf: key %q occurs twice", key)
+			return nil, fmt.Errorf("key %q occurs twice", key)
 		}
 		f.meta[key] = value
 	}
@@ -308,7 +318,7 @@ func scalar(typ uint32, b []byte) any {
 
 // tensors reads the directory of n tensors and checks that each lies within
 // the file and that no two overlap.
-func (r *ggufReader) tensors(f *ggufFile, n uint64) error {
+func (r *ggufReader) tensors(f *modelFile, n uint64) error {
 	type extent struct {
 		name       string
 		start, end uint64
@@ -318,7 +328,7 @@ func (r *ggufReader) tensors(f *ggufFile, n uint64) error {
 		return err
 	}
 	if bits.OnesCount(uint(alignment)) != 1 {
-		return fmt.Errorf("gguf: general.alignment %d is not a power of two", alignment)
+		return fmt.Errorf("general.alignment %d is not a power of two", alignment)
 	}
 	align := uint64(alignment)
 	var extents []extent
@@ -326,22 +336,22 @@ func (r *ggufReader) tensors(f *ggufFile, n uint64) error {
 		t, offset, err := r.tensor()
 		if err != nil {
 			if t.name == "" {
-				return fmt.Errorf("gguf: tensor %d of %d: %w", i, n, err)
+				return fmt.Errorf("tensor %d of %d: %w", i, n, err)
 			}
-			return fmt.Errorf("gguf: tensor %q: %w", t.name, err)
+			return fmt.Errorf("tensor %q: %w", t.name, err)
 		}
 		if _, ok := f.tensors[t.name]; ok {
-			return fmt.Errorf("gguf: tensor %q occurs twice", t.name)
+			return fmt.Errorf("tensor %q occurs twice", t.name)
 		}
 		size, err := tensorBytes(t.typ, t.shape)
 		if err != nil {
-			return fmt.Errorf("gguf: tensor %q: %w", t.name, err)
+			return fmt.Errorf("tensor %q: %w", t.name, err)
 		}
 		if offset%align != 0 {
-			return fmt.Errorf("gguf: tensor %q: offset %d is not aligned to %d", t.name, offset, align)
+			return fmt.Errorf("tensor %q: offset %d is not aligned to %d", t.name, offset, align)
 		}
 		if offset > math.MaxInt64-size {
-			return fmt.Errorf("gguf: tensor %q: offset %d is beyond the file", t.name, offset)
+			return fmt.Errorf("tensor %q: offset %d is beyond the file", t.name, offset)
 		}
 		f.tensors[t.name] = t
 		extents = append(extents, extent{t.name, offset, offset + size})
@@ -353,11 +363,11 @@ func (r *ggufReader) tensors(f *ggufFile, n uint64) error {
 	})
 	for i, e := range extents {
 		if e.end > uint64(len(data)) {
-			return fmt.Errorf("gguf: tensor %q: bytes %d to %d are beyond the %d bytes of tensor data in the file",
+			return fmt.Errorf("tensor %q: bytes %d to %d are beyond the %d bytes of tensor data in the file",
 				e.name, e.start, e.end, len(data))
 		}
 		if i > 0 && e.start < extents[i-1].end {
-			return fmt.Errorf("gguf: tensors %q and %q overlap", extents[i-1].name, e.name)
+			return fmt.Errorf("tensors %q and %q overlap", extents[i-1].name, e.name)
 		}
 		t := f.tensors[e.name]
 		t.data = data[e.start:e.end:e.end]
@@ -420,11 +430,11 @@ func tensorBytes(typ tensorType, shape []int) (uint64, error) {
 
 // int returns the integer at key, which must lie between least and most; def
 // if there is none, or an error if def is below least.
-func (f *ggufFile) int(key string, def, least, most int) (int, error) {
+func (f *modelFile) int(key string, def, least, most int) (int, error) {
 	v, ok := f.meta[key]
 	if !ok {
 		if def < least {
-			return 0, fmt.Errorf("gguf: key %q is missing", key)
+			return 0, fmt.Errorf("key %q is missing", key)
 		}
 		return def, nil
 	}
@@ -447,16 +457,16 @@ func (f *ggufFile) int(key string, def, least, most int) (int, error) {
 	case uint64:
 		n = int64(min(v, math.MaxInt64))
 	default:
-		return 0, fmt.Errorf("gguf: key %q is not an integer", key)
+		return 0, fmt.Errorf("key %q is not an integer", key)
 	}
 	if n < int64(least) || n > int64(most) {
-		return 0, fmt.Errorf("gguf: key %q: %d is out of range (%d to %d)", key, n, least, most)
+		return 0, fmt.Errorf("key %q: %d is out of range (%d to %d)", key, n, least, most)
 	}
 	return int(n), nil
 }
 
 // float returns the finite number at key, def if there is none.
-func (f *ggufFile) float(key string, def float64) (float64, error) {
+func (f *modelFile) float(key string, def float64) (float64, error) {
 	v, ok := f.meta[key]
 	if !ok {
 		return def, nil
@@ -468,17 +478,17 @@ func (f *ggufFile) float(key string, def float64) (float64, error) {
 	case float64:
 		x = v
 	default:
-		return 0, fmt.Errorf("gguf: key %q is not a number with a fraction", key)
+		return 0, fmt.Errorf("key %q is not a number with a fraction", key)
 	}
 	if math.IsNaN(x) || math.IsInf(x, 0) {
-		return 0, fmt.Errorf("gguf: key %q is not finite", key)
+		return 0, fmt.Errorf("key %q is not finite", key)
 	}
 	return x, nil
 }
 
 // get returns the value at key if it is of type T, the zero T if there is
 // none, and an error if it is of another type.
-func get[T any](f *ggufFile, key string) (T, error) {
+func get[T any](f *modelFile, key string) (T, error) {
 	var zero T
 	v, ok := f.meta[key]
 	if !ok {
@@ -486,7 +496,7 @@ func get[T any](f *ggufFile, key string) (T, error) {
 	}
 	t, ok := v.(T)
 	if !ok {
-		return zero, fmt.Errorf("gguf: key %q is of type %T, not %T", key, v, zero)
+		return zero, fmt.Errorf("key %q is of type %T, not %T", key, v, zero)
 	}
 	return t, nil
 }

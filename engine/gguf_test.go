@@ -156,10 +156,19 @@ func get0(f *ggufwrite.File, name string) any {
 
 // A file that ends too early is refused wherever it ends.
 func TestTruncatedFilesAreRefused(t *testing.T) {
-	data := ggufwrite.Random(ggufwrite.Small).Bytes()
+	file := ggufwrite.Random(ggufwrite.Small)
+	data := file.Bytes()
+	weights := 0
+	for _, tensor := range file.Tensors {
+		weights += len(tensor.Data)
+	}
 	for n := 0; n < len(data); n += 1 + n/16 {
-		if _, err := Load(data[:n:n]); err == nil {
+		_, err := Load(data[:n:n])
+		if err == nil {
 			t.Fatalf("%d of %d bytes were read as a model", n, len(data))
+		}
+		if n >= len(data)-weights && !strings.Contains(err.Error(), `tensor "`) {
+			t.Errorf("%d of %d bytes: the error names no tensor: %v", n, len(data), err)
 		}
 	}
 }

@@ -13,7 +13,7 @@ import (
 
 // naive computes the logits after the last of ids by the formulas of the paper,
 // in float64 and without a cache but with keys and values in half precision, from the tensors of the file.
-func naive(f *ggufFile, c Config, ids []int) []float64 {
+func naive(f *modelFile, c Config, ids []int) []float64 {
 	tensor := func(name string) (w []float32, cols int) {
 		t := f.tensors[name]
 		n := 1

@@ -42,14 +42,15 @@ type Model struct {
 	release   func() error
 }
 
-// Open maps the GGUF file at path into memory. The file must not change before
+// Open maps the GGUF file at path into memory, and with the first of a split
+// model ("…-00001-of-00003.gguf") all its parts. They must not change before
 // [Model.Close].
 func Open(path string) (*Model, error) {
-	data, release, err := mapFile(path)
+	f, release, err := openFile(path, true)
 	if err != nil {
 		return nil, fmt.Errorf("engine: %w", err)
 	}
-	m, err := load(data)
+	m, err := load(f)
 	if err != nil {
 		release()
 		return nil, fmt.Errorf("engine: %s: %w", path, err)
@@ -61,19 +62,28 @@ func Open(path string) (*Model, error) {
 // Load reads a GGUF file that is in memory already; it must not change while
 // the model is in use.
 func Load(gguf []byte) (*Model, error) {
-	m, err := load(gguf)
+	f, err := readGGUF(gguf, true)
+	if err != nil {
+		return nil, fmt.Errorf("engine: %w", err)
+	}
+	if f.parts() > 1 {
+		return nil, fmt.Errorf("engine: gguf: one of the %d parts of a split model, which Open reads", f.parts())
+	}
+	m, err := load(f)
 	if err != nil {
 		return nil, fmt.Errorf("engine: %w", err)
 	}
 	return m, nil
 }
 
-func load(data []byte) (*Model, error) {
-	f, err := readGGUF(data, true)
-	if err != nil {
-		return nil, err
-	}
-	m := &Model{release: func() error { return nil }}
+// load makes a model of what a file holds.
+func load(f *modelFile) (m *Model, err error) {
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("%s: %w", f.format, err)
+		}
+	}()
+	m = &Model{release: func() error { return nil }}
 	if m.config, err = readConfig(f); err != nil {
 		return nil, err
 	}
@@ -106,13 +116,13 @@ var architectures = map[string]struct {
 }
 
 // readConfig reads the keys of f that give the shape of the model.
-func readConfig(f *ggufFile) (c Config, err error) {
+func readConfig(f *modelFile) (c Config, err error) {
 	if c.Architecture, err = get[string](f, "general.architecture"); err != nil {
 		return c, err
 	}
 	arch, ok := architectures[c.Architecture]
 	if !ok {
-		return c, fmt.Errorf("gguf: general.architecture %q is not supported (%s are)",
+		return c, fmt.Errorf("general.architecture %q is not supported (%s are)",
 			c.Architecture, strings.Join(slices.Sorted(maps.Keys(architectures)), ", "))
 	}
 	c.RopeNeoX, c.NoRopeEvery = arch.ropeNeoX, arch.noRopeEvery
@@ -134,7 +144,7 @@ func readConfig(f *ggufFile) (c Config, err error) {
 		var x float64
 		key = c.Architecture + "." + key
 		if x, err = f.float(key, def); err == nil && x <= 0 {
-			err = fmt.Errorf("gguf: key %q: %g is not above 0", key, x)
+			err = fmt.Errorf("key %q: %g is not above 0", key, x)
 		}
 		return x
 	}
@@ -158,20 +168,20 @@ func readConfig(f *ggufFile) (c Config, err error) {
 	switch {
 	case err != nil:
 	case c.Heads%c.KVHeads != 0:
-		err = fmt.Errorf("gguf: %d heads are no multiple of %d key heads", c.Heads, c.KVHeads)
+		err = fmt.Errorf("%d heads are no multiple of %d key heads", c.Heads, c.KVHeads)
 	case values != c.HeadDim:
-		err = fmt.Errorf("gguf: values %d wide but keys %d are not supported", values, c.HeadDim)
+		err = fmt.Errorf("values %d wide but keys %d are not supported", values, c.HeadDim)
 	case c.RopeDim%2 != 0 || c.RopeDim > c.HeadDim:
-		err = fmt.Errorf("gguf: %d rotated dimensions in heads %d wide", c.RopeDim, c.HeadDim)
+		err = fmt.Errorf("%d rotated dimensions in heads %d wide", c.RopeDim, c.HeadDim)
 	case math.IsInf(c.RopeTheta, 0):
-		err = fmt.Errorf("gguf: %s.rope.freq_base %g", c.Architecture, c.RopeTheta)
+		err = fmt.Errorf("%s.rope.freq_base %g", c.Architecture, c.RopeTheta)
 	}
 	return c, err
 }
 
 // readRopeScaling reads the keys of rope.scaling. Llama 3's scaling has none in
 // a GGUF file: its converter writes the factors as a tensor.
-func readRopeScaling(f *ggufFile, c *Config) (s RopeScaling, err error) {
+func readRopeScaling(f *modelFile, c *Config) (s RopeScaling, err error) {
 	prefix := c.Architecture + ".rope."
 	if s.Type, err = get[string](f, prefix+"scaling.type"); err != nil {
 		return s, err
@@ -201,7 +211,7 @@ func readRopeScaling(f *ggufFile, c *Config) (s RopeScaling, err error) {
 	case "yarn":
 		s.BetaFast, s.BetaSlow = number("scaling.yarn_beta_fast", 32), number("scaling.yarn_beta_slow", 1)
 		if m := number("scaling.yarn_log_multiplier", 0); m != 0 && err == nil {
-			err = fmt.Errorf("gguf: key %q is not supported", prefix+"scaling.yarn_log_multiplier")
+			err = fmt.Errorf("key %q is not supported", prefix+"scaling.yarn_log_multiplier")
 		}
 		if a := number("scaling.attn_factor", 1); a != 1 {
 			s.AttentionFactor = a * s.magnitude()
@@ -214,7 +224,7 @@ func readRopeScaling(f *ggufFile, c *Config) (s RopeScaling, err error) {
 		return s, err
 	}
 	if err := s.check(c.RopeTheta); err != nil {
-		return s, fmt.Errorf("gguf: %w", err)
+		return s, fmt.Errorf("%w", err)
 	}
 	return s, nil
 }

@@ -23,7 +23,7 @@ type spm struct {
 }
 
 // initSPM reads the scores of a SentencePiece tokenizer.
-func (t *Tokenizer) initSPM(f *ggufFile) error {
+func (t *Tokenizer) initSPM(f *modelFile) error {
 	s := &spm{ids: t.ids, prefix: true}
 	var err error
 	if s.scores, err = get[[]float32](f, "tokenizer.ggml.scores"); err != nil {
@@ -34,7 +34,7 @@ func (t *Tokenizer) initSPM(f *ggufFile) error {
 	}
 	if v, ok := f.meta["tokenizer.ggml.add_space_prefix"]; ok {
 		if s.prefix, ok = v.(bool); !ok {
-			return fmt.Errorf("gguf: key %q is not a bool", "tokenizer.ggml.add_space_prefix")
+			return fmt.Errorf("key %q is not a bool", "tokenizer.ggml.add_space_prefix")
 		}
 	}
 	s.unknown = -1

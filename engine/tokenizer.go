@@ -55,30 +55,26 @@ var endTexts = []string{
 // OpenTokenizer reads the tokenizer of the GGUF file at path; the file need not
 // hold a model that this engine can run.
 func OpenTokenizer(path string) (*Tokenizer, error) {
-	data, release, err := mapFile(path)
+	f, release, err := openFile(path, false)
 	if err != nil {
 		return nil, fmt.Errorf("engine: %w", err)
 	}
 	defer release()
-	f, err := readGGUF(data, false)
-	if err != nil {
-		return nil, fmt.Errorf("engine: %s: %w", path, err)
-	}
 	t, err := newTokenizer(f)
 	if err != nil {
-		return nil, fmt.Errorf("engine: %s: %w", path, err)
+		return nil, fmt.Errorf("engine: %s: %s: %w", path, f.format, err)
 	}
 	return t, nil
 }
 
 // newTokenizer reads the tokenizer.ggml keys of f.
-func newTokenizer(f *ggufFile) (*Tokenizer, error) {
+func newTokenizer(f *modelFile) (*Tokenizer, error) {
 	tokens, err := get[[]string](f, "tokenizer.ggml.tokens")
 	if err != nil {
 		return nil, err
 	}
 	if len(tokens) == 0 {
-		return nil, fmt.Errorf("gguf: key %q is missing or empty", "tokenizer.ggml.tokens")
+		return nil, fmt.Errorf("key %q is missing or empty", "tokenizer.ggml.tokens")
 	}
 	types, err := get[[]int32](f, "tokenizer.ggml.token_type")
 	if err != nil {
@@ -128,7 +124,7 @@ func newTokenizer(f *ggufFile) (*Tokenizer, error) {
 	}
 	if v, ok := f.meta["tokenizer.ggml.add_bos_token"]; ok {
 		if t.addBOS, ok = v.(bool); !ok {
-			return nil, fmt.Errorf("gguf: key %q is not a bool", "tokenizer.ggml.add_bos_token")
+			return nil, fmt.Errorf("key %q is not a bool", "tokenizer.ggml.add_bos_token")
 		}
 	}
 	return t, nil
@@ -136,7 +132,7 @@ func newTokenizer(f *ggufFile) (*Tokenizer, error) {
 
 // initSpecials finds the tokens that begin and end a text, and all that are
 // sought as wholes.
-func (t *Tokenizer) initSpecials(f *ggufFile) error {
+func (t *Tokenizer) initSpecials(f *modelFile) error {
 	id := func(key string) (int, error) {
 		if v, ok := f.meta[key].(uint32); ok && v == 1<<32-1 {
 			return -1, nil // how converters write "none"

@@ -80,7 +80,7 @@ type weights struct {
 
 // A weightReader takes tensors out of a file; the first error stays.
 type weightReader struct {
-	file   *ggufFile
+	file   *modelFile
 	widen  bool
 	unused map[string]bool
 	count  int64
@@ -94,11 +94,11 @@ func (r *weightReader) take(name string, shape ...int) (tensor, bool) {
 	}
 	t, ok := r.file.tensors[name]
 	if !ok {
-		r.err = fmt.Errorf("gguf: tensor %q is missing", name)
+		r.err = fmt.Errorf("tensor %q is missing", name)
 		return t, false
 	}
 	if !slices.Equal(t.shape, shape) {
-		r.err = fmt.Errorf("gguf: tensor %q has shape %v, want %v", name, t.shape, shape)
+		r.err = fmt.Errorf("tensor %q has shape %v, want %v", name, t.shape, shape)
 		return t, false
 	}
 	delete(r.unused, name)
@@ -151,7 +151,7 @@ func (r *weightReader) matrix(name string, rows, cols int) *matrix {
 
 // readWeights takes the weights of a model of shape c out of f, and completes
 // c by what only they tell.
-func readWeights(f *ggufFile, c *Config) (*weights, error) {
+func readWeights(f *modelFile, c *Config) (*weights, error) {
 	r := &weightReader{file: f, unused: map[string]bool{}}
 	total := 0 // bytes, were all in F32
 	for name, t := range f.tensors {
@@ -202,7 +202,7 @@ func readWeights(f *ggufFile, c *Config) (*weights, error) {
 		// Llama 3.1's scaling, worked out by the converter.
 		for i, factor := range r.vector("rope_freqs.weight", len(w.freqs)) {
 			if w.freqs[i] /= float64(factor); !(factor > 0) {
-				return nil, fmt.Errorf("gguf: tensor %q: factor %g is not above 0", "rope_freqs.weight", factor)
+				return nil, fmt.Errorf("tensor %q: factor %g is not above 0", "rope_freqs.weight", factor)
 			}
 		}
 	}
@@ -217,7 +217,7 @@ func readWeights(f *ggufFile, c *Config) (*weights, error) {
 	if len(r.unused) > 0 {
 		// To leave out a weight would be to compute another model.
 		name := slices.Min(slices.Collect(maps.Keys(r.unused)))
-		return nil, fmt.Errorf("gguf: tensor %q has no place in the %s architecture as this engine knows it", name, c.Architecture)
+		return nil, fmt.Errorf("tensor %q has no place in the %s architecture as this engine knows it", name, c.Architecture)
 	}
 	c.Parameters = r.count
 	return w, nil

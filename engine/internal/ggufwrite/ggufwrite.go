@@ -34,7 +34,7 @@ type File struct {
 	Tensors []Tensor
 }
 
-// A Key is a piece of metadata: a string, bool, uint32, float32, or a slice of
+// A Key is a piece of metadata: a string, bool, uint16, uint32, int32, float32, or a slice of
 // string, int32 or float32.
 type Key struct {
 	Name  string
@@ -69,6 +69,24 @@ func (f *File) Delete(name string) {
 		}
 	}
 	f.Keys = keys
+}
+
+// Split returns the file as n parts, the tensors shared out in turn.
+func (f *File) Split(n int) []*File {
+	parts := make([]*File, n)
+	for i := range parts {
+		parts[i] = &File{Version: f.Version}
+		if i == 0 {
+			parts[i].Keys = append(parts[i].Keys, f.Keys...)
+		}
+		parts[i].Set("split.no", uint16(i))
+		parts[i].Set("split.count", uint16(n))
+		parts[i].Set("split.tensors.count", int32(len(f.Tensors)))
+	}
+	for i, t := range f.Tensors {
+		parts[i%n].Tensors = append(parts[i%n].Tensors, t)
+	}
+	return parts
 }
 
 // Tensor returns the tensor of that name.
@@ -121,8 +139,12 @@ func putString(b *bytes.Buffer, s string) {
 
 func putValue(b *bytes.Buffer, v any) {
 	switch v := v.(type) {
+	case uint16:
+		put(b, uint32(2), v)
 	case uint32:
 		put(b, uint32(4), v)
+	case int32:
+		put(b, uint32(5), v)
 	case float32:
 		put(b, uint32(6), v)
 	case bool:
