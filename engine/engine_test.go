@@ -658,7 +658,7 @@ func TestCollectRefusesChoicesOutOfRange(t *testing.T) {
 }
 
 // What llama.cpp's server said of this file (F32 weights and cache, one
-// thread), to six digits.
+// thread), to six digits; ours is of F16, like llama.cpp's by default.
 func TestAgainstLlamaCpp(t *testing.T) {
 	m, err := Open(dataFile(t, "stories260K.gguf"))
 	if err != nil {
@@ -679,7 +679,7 @@ func TestAgainstLlamaCpp(t *testing.T) {
 	for i, lp := range []float64{
 		-0.031702, -0.068423, -0.015955, -0.000784, -0.493978, -0.445867, -0.004890, -0.000657, -0.018788, -0.076600, -0.070320, -0.103418, -0.232761, -0.000419, -0.082697, -0.532135,
 	} {
-		if got := c.Tokens[i].Logprob; math.Abs(got-lp) > 1e-4 {
+		if got := c.Tokens[i].Logprob; math.Abs(got-lp) > 1e-3 {
 			t.Errorf("token %d has log probability %g, want %g", i, got, lp)
 		}
 	}

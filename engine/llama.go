@@ -52,9 +52,7 @@ func (m *Model) forward(rows []row, threads int) {
 
 	for t := range rows {
 		r := &rows[t]
-		r.cache.grow(1)
-		r.pos = r.cache.len
-		r.cache.len++
+		r.pos = r.cache.next()
 		x := s.x[t*dim : (t+1)*dim]
 		copy(x, w.embedding.read(r.token, 1, x))
 		for i, freq := range w.freqs {
