@@ -90,7 +90,7 @@ func (c *checkCmd) reference(ctx context.Context, target *suites.Target) (stop f
 	}
 	target.Key = rand.Text()
 	target.Kind = "reference"
-	server, free, err := newReference(m, embedded, target.Key, c.Defect, nil)
+	server, free, err := newReference(m, embedded, target.Key, []string{c.Dialect}, c.Defect, nil)
 	if err != nil {
 		return nil, usage("%w", err)
 	}

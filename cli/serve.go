@@ -18,6 +18,7 @@ import (
 
 type serveCmd struct {
 	Listen    string   `default:"127.0.0.1:8080" placeholder:"ADDR" help:"Address to listen on; port 0 picks one. Loopback unless you say otherwise."`
+	Dialect   []string `placeholder:"NAME,…" help:"APIs to speak: llama-v1, azure-inference, openai. All by default."`
 	Model     string   `type:"path" placeholder:"FILE.gguf" help:"Model to run; the embedded one by default."`
 	ModelName string   `placeholder:"NAME" help:"Name of the model in responses; the file's name by default."`
 	APIKeyEnv string   `name:"api-key-env" default:"TOUCHSTONE_API_KEY" placeholder:"NAME" help:"Environment variable that holds the key; unset, no key is asked for."`
@@ -26,8 +27,16 @@ type serveCmd struct {
 }
 
 func (serveCmd) Help() string {
-	return `The reference endpoint speaks llama-v1: POST /v1/completions and
-/v1/chat/completions. It needs no GPU and no download.
+	return `The reference endpoint needs no GPU and no download. It speaks three dialects, at
+once on one port:
+
+  llama-v1          POST /v1/completions, /v1/chat/completions
+  azure-inference   POST /completions, /chat/completions, with ?api-version=2024-05-01-preview; GET /info
+  openai            POST /openai/v1/completions, /openai/v1/chat/completions
+
+llama-v1 and openai have the same paths, so openai is below /openai while both
+are served; --dialect openai alone has it at /v1 too. GET /openapi.json and
+/swagger.json describe what is served.
 
   TOUCHSTONE_API_KEY=k touchstone serve --listen 127.0.0.1:8080
   curl -H 'Authorization: Bearer k' http://127.0.0.1:8080/v1/completions \
@@ -45,7 +54,7 @@ func (c *serveCmd) Run(ctx context.Context, s *streams) error {
 		level = slog.LevelWarn
 	}
 	key := os.Getenv(c.APIKeyEnv)
-	server, stop, err := newReference(m, c.name(), key, c.Defect, slog.New(slog.NewTextHandler(s.err, &slog.HandlerOptions{Level: level})))
+	server, stop, err := newReference(m, c.name(), key, c.Dialect, c.Defect, slog.New(slog.NewTextHandler(s.err, &slog.HandlerOptions{Level: level})))
 	if err != nil {
 		return usage("%w", err)
 	}
@@ -54,7 +63,7 @@ func (c *serveCmd) Run(ctx context.Context, s *streams) error {
 	if err != nil {
 		return usage("--listen: %w", err)
 	}
-	fmt.Fprintf(s.out, "touchstone %s: %s on http://%s, llama-v1, %s\n", toolVersion(), c.name(), l.Addr(), keyNote(key, c.APIKeyEnv))
+	fmt.Fprintf(s.out, "touchstone %s: %s on http://%s, %s, %s\n", toolVersion(), c.name(), l.Addr(), strings.Join(c.dialects(), " "), keyNote(key, c.APIKeyEnv))
 	if len(c.Defect) > 0 {
 		fmt.Fprintf(s.out, "defects: %s\n", strings.Join(c.Defect, ", "))
 	}
@@ -68,6 +77,13 @@ func keyNote(key, env string) string {
 	return "key from " + env
 }
 
+func (c *serveCmd) dialects() []string {
+	if len(c.Dialect) == 0 {
+		return simulator.Dialects()
+	}
+	return c.Dialect
+}
+
 func (c *serveCmd) name() string {
 	switch {
 	case c.ModelName != "":
@@ -79,9 +95,9 @@ func (c *serveCmd) name() string {
 }
 
 // newReference is the reference endpoint over a model; stop frees its engine.
-func newReference(m *engine.Model, name, key string, defects []string, log *slog.Logger) (h http.Handler, stop func(), err error) {
+func newReference(m *engine.Model, name, key string, dialects, defects []string, log *slog.Logger) (h http.Handler, stop func(), err error) {
 	e := engine.New(m, engine.Options{})
-	o := simulator.Options{Engine: e, ModelName: name, Defects: defects, Logger: log}
+	o := simulator.Options{Engine: e, ModelName: name, Dialects: dialects, Defects: defects, Logger: log}
 	if key != "" {
 		o.Keys = []string{key}
 	}

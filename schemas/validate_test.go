@@ -140,9 +140,9 @@ func TestViolations(t *testing.T) {
 
 func TestNoSuchSchema(t *testing.T) {
 	g := NewWithT(t)
-	g.Expect(Validate("openai", Chat, Chunk, []byte(`{}`))).To(HaveLen(1))
+	g.Expect(Validate("vertex", Chat, Chunk, []byte(`{}`))).To(HaveLen(1))
 	g.Expect(Validate("llama-v1", "embeddings", Chunk, []byte(`{}`))).To(HaveLen(1))
-	g.Expect(Document("openai")).To(BeNil())
+	g.Expect(Document("vertex")).To(BeNil())
 }
 
 // TestDocument reads the document as its users will: as OpenAPI, with examples

@@ -28,14 +28,25 @@ func (ring keyring) holds(key string) bool {
 	return match == 1
 }
 
-// authorize decides on the Authorization header alone, before the body is
-// looked at (clauses AUT-001 to AUT-010, AUT-016). The scheme Bearer is needed
-// (conflict C33); its case is free.
-func (s *Server) authorize(r *http.Request) *refusal {
+// authorize decides on the headers alone, before the body is looked at (clauses
+// AUT-001 to AUT-010, AUT-016). The scheme Bearer is needed (conflict C33); its
+// case is free. Where a dialect knows api-key it will do alone; if both are
+// sent, both must be right.
+func (s *Server) authorize(r *http.Request, d *dialect) *refusal {
 	if len(s.keys) == 0 {
 		return nil
 	}
 	headers := r.Header.Values("Authorization")
+	if d.apiKey {
+		if keys := r.Header.Values("Api-Key"); len(keys) > 0 {
+			if len(keys) > 1 || !s.keys.holds(keys[0]) {
+				return unauthorized("The header api-key does not hold a key of this endpoint, once.")
+			}
+			if len(headers) == 0 {
+				return nil
+			}
+		}
+	}
 	if len(headers) != 1 {
 		return unauthorized("Send the header Authorization: Bearer KEY, once.")
 	}

@@ -11,7 +11,9 @@ import (
 // A call is one request on its way through the stages.
 type call struct {
 	server    *Server
+	dialect   *dialect
 	route     *route
+	header    http.Header // of the request
 	generator Generator
 	hooks     hooks
 	log       *slog.Logger
@@ -26,7 +28,8 @@ type call struct {
 	body     []byte
 	document document
 	values   values
-	prompt   []int
+	prompts  [][]int // one, but for a batch
+	prompt   []int   // the longest of them
 	request  engine.Request
 
 	failure error // what ended the steps of a stream early
@@ -42,6 +45,7 @@ type stage struct {
 // the contract: when two guards fire, the first names the error.
 var stages = []stage{
 	{"decode", decode},
+	{"extra", extraParameters},
 	{"type", types},
 	{"range", ranges},
 	{"combination", combination},
@@ -81,7 +85,7 @@ func (c *call) respond(ctx context.Context, w http.ResponseWriter) {
 		c.stream(ctx, w, steps)
 		return
 	}
-	choices, err := engine.Collect(steps, c.request.N)
+	choices, err := engine.Collect(steps, c.choices())
 	switch {
 	case ctx.Err() != nil: // the client has gone
 	case err != nil:

@@ -4,7 +4,7 @@ package simulator
 // not together. The order is vLLM's and the catalog's ('Combination matrix');
 // the first guard that fires names the error.
 func combination(c *call) *refusal {
-	for _, g := range guards {
+	for _, g := range c.dialect.guards {
 		if bad := g(c.values); bad != nil {
 			return bad
 		}
@@ -12,15 +12,15 @@ func combination(c *call) *refusal {
 	return nil
 }
 
-// guards in the order of the contract.
-var guards = []func(values) *refusal{
-	lengthNames,
-	candidates,
-	beams,
-	greedySampling,
-	streaming,
-	streamOptions,
-}
+// A guard refuses parameters that are right alone but not together.
+type guard func(values) *refusal
+
+// llamaGuards are those of vLLM and of the source document.
+var llamaGuards = []guard{lengthNames, candidates, beams, greedySampling, streaming, streamOptions}
+
+// openAIGuards lack beams, which OpenAI's API has not, and let greedy choices be
+// equal (REQ-059).
+var openAIGuards = []guard{lengthNames, candidates, topLogprobs, streaming, streamOptions}
 
 // lengthNames: max_tokens has two names, which must agree (REQ-074).
 func lengthNames(v values) *refusal {
@@ -85,6 +85,14 @@ func streaming(v values) *refusal {
 		return invalid(codeCombination, "best_of", "best_of above n cannot be streamed; set stream to false.")
 	case v.flag("use_beam_search"):
 		return invalid(codeCombination, "use_beam_search", "use_beam_search cannot be streamed; set stream to false.")
+	}
+	return nil
+}
+
+// topLogprobs are of the log probabilities that logprobs asks for (LOG-017).
+func topLogprobs(v values) *refusal {
+	if v.given("top_logprobs") && !v.flag("logprobs") {
+		return invalid(codeCombination, "top_logprobs", "top_logprobs needs logprobs to be true.")
 	}
 	return nil
 }

@@ -1,5 +1,7 @@
 package simulator
 
+import "github.com/touchstone-llm/touchstone/engine"
+
 // contextLength is the stage 'context': prompt and answer fit in the model's
 // context (clauses CTX-001 to CTX-010). The prompt is never cut; n and best_of
 // do not count, as each candidate has the context to itself.
@@ -7,16 +9,34 @@ func contextLength(c *call) *refusal {
 	if bad := c.encode(); bad != nil {
 		return bad
 	}
-	most, asked := c.generator.Config().ContextLength, c.values.maxTokens()
-	if asked > most-len(c.prompt) {
+	most := c.generator.Config().ContextLength
+	for _, p := range c.prompts {
+		if len(p) > len(c.prompt) {
+			c.prompt = p
+		}
+	}
+	c.capLength(max(1, most-len(c.prompt)))
+	if asked := c.values.maxTokens(); asked > most-len(c.prompt) {
 		return tooLong(c, most, asked)
 	}
 	return nil
 }
 
+// capLength sets max_tokens to the rest of the context where that is its default
+// (CTX-006), or where its default is more.
+func (c *call) capLength(rest int) {
+	if c.values.given(c.values.lengthName()) {
+		return
+	}
+	p, _ := c.route.parameter("max_tokens")
+	if p.fallback == nil || p.capped && c.values.maxTokens() > rest {
+		c.values.typed["max_tokens"] = int64(rest)
+	}
+}
+
 // tooLong has vLLM's text, whose numbers clients read.
 func tooLong(c *call, most, asked int) *refusal {
-	input, length := c.route.parameters[0].name, c.values.lengthName()
+	input, length := c.route.input().name, c.values.lengthName()
 	param := length
 	if len(c.prompt) >= most {
 		param = input
@@ -26,20 +46,37 @@ func tooLong(c *call, most, asked int) *refusal {
 		most, uint64(len(c.prompt))+uint64(asked), len(c.prompt), input, asked, input, length)
 }
 
-// encode turns the prompt or the messages into tokens.
+// encode turns the prompts or the messages into tokens.
 func (c *call) encode() *refusal {
-	if messages := c.values.messages(); messages != nil {
-		prompt, err := c.generator.ChatPrompt(messages)
+	switch input := c.values.typed[c.route.input().name].(type) {
+	case []engine.Message:
+		tokens, err := c.generator.ChatPrompt(input)
 		if err != nil {
 			c.log.Info("chat template", "error", err)
 			return invalid(codeCombination, "messages", "The model's chat template cannot render these messages; change their roles or order.")
 		}
-		c.prompt = prompt
-	} else {
-		c.prompt = c.generator.Prompt(c.values.text("prompt"))
+		c.prompts = [][]int{tokens}
+	case string:
+		c.prompts = [][]int{c.generator.Prompt(input)}
+	case []prompt:
+		vocabulary := c.generator.Config().VocabSize
+		for i, p := range input {
+			tokens := p.tokens
+			if tokens == nil {
+				tokens = c.generator.Prompt(p.text)
+			}
+			for _, id := range tokens {
+				if id >= vocabulary {
+					return invalid(codeRange, "prompt", "prompt %d holds the token id %d; the model has %d tokens.", i, id, vocabulary)
+				}
+			}
+			c.prompts = append(c.prompts, tokens)
+		}
 	}
-	if len(c.prompt) == 0 {
-		return invalid(codeRange, c.route.parameters[0].name, "%s has no tokens; send some text.", c.route.parameters[0].name)
+	for _, p := range c.prompts {
+		if len(p) == 0 {
+			return invalid(codeRange, c.route.input().name, "%s has no tokens; send some text.", c.route.input().name)
+		}
 	}
 	return nil
 }

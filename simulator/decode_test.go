@@ -42,15 +42,15 @@ func TestAppendString(t *testing.T) {
 	}
 }
 
-// FuzzRequest sends any body to both routes: the answer is 200 or a refusal
+// FuzzRequest sends any body to every route: the answer is 200 or a refusal
 // that a client can read, never 5xx, and the server is fine afterwards.
 func FuzzRequest(f *testing.F) {
-	for _, route := range llamaV1.routes {
-		f.Add([]byte(ask(route.path, `"max_tokens":3`)))
-		for _, p := range route.parameters {
+	for _, e := range endpoints() {
+		f.Add([]byte(ask(e.path, `"max_tokens":3`)))
+		for _, p := range e.route.parameters {
 			for _, v := range []string{"null", "1", "-1.5e400", "true", `"x"`, `"\ud800"`, "[1,[2]]", `{"a":{}}`} {
-				f.Add(fmt.Appendf(nil, `{"prompt":"a","messages":[{"role":"user","content":"b"}],%q:%s}`, p.name, v))
-				f.Add([]byte(ask(route.path, fmt.Sprintf("%q:%s", p.name, v))))
+				f.Add(fmt.Appendf(nil, `{"model":"m","prompt":"a","messages":[{"role":"user","content":"b"}],%q:%s}`, p.name, v))
+				f.Add([]byte(ask(e.path, fmt.Sprintf("%q:%s", p.name, v))))
 			}
 		}
 	}
@@ -60,9 +60,11 @@ func FuzzRequest(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Fuzz(func(t *testing.T, body []byte) {
-		for _, route := range llamaV1.routes {
+		for _, e := range endpoints() {
 			w := httptest.NewRecorder()
-			s.ServeHTTP(w, httptest.NewRequest("POST", route.path, bytes.NewReader(body)))
+			request := httptest.NewRequest("POST", e.path, bytes.NewReader(body))
+			request.Header.Set("Extra-Parameters", "pass-through")
+			s.ServeHTTP(w, request)
 			r := reply{w.Code, w.Result().Header, w.Body.String()}
 			switch w.Code {
 			case http.StatusOK:
@@ -71,6 +73,11 @@ func FuzzRequest(f *testing.F) {
 				}
 			case http.StatusBadRequest:
 				refused(t, r, 400, "")
+			case http.StatusUnprocessableEntity:
+				if e.dialect != &azureInference {
+					t.Errorf("422 on %s: %s", e, r.body)
+				}
+				refused(t, r, 422, "")
 			default:
 				t.Errorf("status %d: %s", w.Code, r.body)
 			}

@@ -311,7 +311,7 @@ var responseDefects = []Defect{
 			c.hooks.refuse = append(c.hooks.refuse, func(_ *call, w http.ResponseWriter, r *refusal) bool {
 				masked := *r
 				masked.status = http.StatusOK
-				writeRefusal(w, &masked)
+				c.dialect.writeRefusal(w, &masked)
 				return true
 			})
 		}),

@@ -421,7 +421,7 @@ var streamDefects = []Defect{
 					return false
 				}
 				c.setHeader(w.Header(), eventStream)
-				_, _ = w.Write(append(appendEvent(nil, r.appendTo(nil)), done...))
+				_, _ = w.Write(append(appendEvent(nil, c.dialect.refusals.append(nil, r)), done...))
 				return true
 			})
 		}),

@@ -1,12 +1,33 @@
 package simulator
 
-import "math"
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+)
 
 // A dialect is an API as a table: routes, their parameters with type, default
-// and range, and the shape of their answers.
+// and range, and the shapes of answers and errors.
 type dialect struct {
-	name   string
-	routes []route
+	name string
+	// root begins the paths of all routes. base goes before it where another
+	// dialect that is served has the same paths, and works in any case.
+	root, base string
+	routes     []route
+	pages      []page
+	// refusals is how the dialect says no.
+	refusals refusalShape
+	// apiKey lets the header api-key open it, beside Authorization (AUT-006).
+	apiKey bool
+	// requestIDs names each request in headers, and gives back the name that
+	// the client chose (RSP-024, RSP-025).
+	requestIDs bool
+	// versions are what the query parameter api-version may be; without any it
+	// has no meaning, with them it is needed (VER-001 to VER-004).
+	versions []string
+	// guards refuse combinations of parameters, in the order of the contract.
+	guards []guard
 }
 
 // A route is an inference route.
@@ -15,6 +36,19 @@ type route struct {
 	path       string
 	parameters []parameter
 	shape      shape
+	// extras lets the header extra-parameters decide on parameters that are
+	// marked as extra or have no row (EXT-001 to EXT-014).
+	extras bool
+}
+
+// A page is a document that the dialect answers GET with.
+type page struct {
+	path string
+	// below serves the paths below it too.
+	below bool
+	// versioned needs the api-version, if the dialect has one.
+	versioned bool
+	write     func(s *Server, m mount, below string) ([]byte, *refusal)
 }
 
 // parameter returns the row of name.
@@ -27,7 +61,10 @@ func (r *route) parameter(name string) (parameter, bool) {
 	return parameter{}, false
 }
 
-// A parameter is a row of the source document's request table.
+// input is the row of what is to be answered: the prompt or the messages.
+func (r *route) input() parameter { return r.parameters[0] }
+
+// A parameter is a row of a dialect's request table.
 type parameter struct {
 	name string
 	kind kind
@@ -36,8 +73,62 @@ type parameter struct {
 	required bool
 	// fallback is the value of an absent parameter; nil leaves it absent.
 	fallback any
+	// capped lowers the fallback to what fits in the context.
+	capped bool
 	// bounds hold for the value, or for each element of a list.
 	bounds []bound
+	// most is how many elements a list may have.
+	most int
+	// extra parameters are known to the model, not to the dialect: the header
+	// extra-parameters decides on them.
+	extra bool
+}
+
+// rows returns the rows of these names, in this order.
+func rows(table []parameter, names ...string) []parameter {
+	picked := make([]parameter, len(names))
+	for i, name := range names {
+		at := slices.IndexFunc(table, func(p parameter) bool { return p.name == name })
+		if at < 0 {
+			panic("simulator: no parameter " + name)
+		}
+		picked[i] = table[at]
+	}
+	return picked
+}
+
+// extra returns rows marked as extra.
+func extra(list []parameter) []parameter {
+	marked := slices.Clone(list)
+	for i := range marked {
+		marked[i].extra = true
+	}
+	return marked
+}
+
+// dialects in the order in which they are served, and described.
+var dialects = []*dialect{&llamaV1, &azureInference, &openAI}
+
+// named returns the dialects of these names, all for none.
+func named(names []string) ([]*dialect, error) {
+	if len(names) == 0 {
+		return dialects, nil
+	}
+	for _, name := range names {
+		if !slices.Contains(Dialects(), name) {
+			return nil, fmt.Errorf("simulator: Options.Dialects: there is no dialect %q; the dialects are %s", name, strings.Join(Dialects(), ", "))
+		}
+	}
+	return slices.DeleteFunc(slices.Clone(dialects), func(d *dialect) bool { return !slices.Contains(names, d.name) }), nil
+}
+
+// Dialects returns the names of the dialects that the simulator speaks.
+func Dialects() []string {
+	names := make([]string, len(dialects))
+	for i, d := range dialects {
+		names[i] = d.name
+	}
+	return names
 }
 
 // A kind is the JSON type of a parameter.
@@ -50,6 +141,7 @@ const (
 	number   kind = "a number"
 	texts    kind = "a string or an array of strings"
 	integers kind = "an array of integers"
+	prompts  kind = "a string, an array of strings, an array of token ids or an array of arrays of token ids"
 	messages kind = "an array of messages"
 	options  kind = `an object with the member "include_usage"`
 )
@@ -81,73 +173,10 @@ var (
 // Most that one request may ask for. The source document names no limits, but
 // an absurd number is refused, not attempted (REQ-058, BST-013, LOG-020).
 const (
+	mostPrompts    = 256
 	mostChoices    = 32
 	mostLogprobs   = 20 // vLLM 0.6
 	mostStops      = 64
 	mostStopTokens = 1024
+	mostTokenID    = math.MaxInt32
 )
-
-// sampling holds the parameters that both routes of llama-v1 share, with the
-// defaults of the source document but two: ignore_eos (conflict C32) is false,
-// as in vLLM and in the document's own example, whose answer ends by itself; and
-// best_of (C25) is n, since 1 would forbid n above 1.
-var sampling = []parameter{
-	{name: "stream", kind: flag, fallback: false},
-	{name: "max_tokens", kind: integer, fallback: int64(16), bounds: atLeastOneToken("max_tokens")},
-	{name: "max_completion_tokens", kind: integer, bounds: atLeastOneToken("max_completion_tokens")}, // REQ-074
-	{name: "temperature", kind: number, fallback: 1.0, bounds: []bound{
-		between(0, any_, "temperature must be non-negative, got %s."),
-		between(none, 2, "temperature must be at most 2, got %s."),
-	}},
-	{name: "top_p", kind: number, fallback: 1.0, bounds: []bound{
-		between(math.SmallestNonzeroFloat64, 1, "top_p must be in (0, 1], got %s."),
-	}},
-	{name: "n", kind: integer, fallback: int64(1), bounds: []bound{
-		between(1, any_, "n must be at least 1, got %s."),
-		between(none, mostChoices, "n must be at most 32, got %s."),
-	}},
-	{name: "best_of", kind: integer, bounds: []bound{
-		between(1, any_, "best_of must be at least 1, got %s."),
-		between(none, mostChoices, "best_of must be at most 32, got %s."),
-	}},
-	{name: "stop", kind: texts, fallback: []string(nil), bounds: []bound{
-		{func(v any) bool { return v != "" }, "stop cannot contain an empty string."},
-	}},
-	{name: "stop_token_ids", kind: integers, fallback: []int64(nil), bounds: []bound{
-		between(0, math.MaxInt32, "stop_token_ids must be token ids, 0 or above, got %s."),
-	}},
-	{name: "logprobs", kind: integer, bounds: []bound{
-		between(0, any_, "logprobs must be non-negative, got %s."),
-		between(none, mostLogprobs, "Cannot request more than 20 logprobs, got %s."),
-	}},
-	{name: "presence_penalty", kind: number, fallback: 0.0, bounds: []bound{
-		between(-2, 2, "presence_penalty must be in [-2, 2], got %s."),
-	}},
-	{name: "ignore_eos", kind: flag, fallback: false},
-	{name: "use_beam_search", kind: flag, fallback: false},
-	{name: "skip_special_tokens", kind: flag, fallback: true}, // C31
-	{name: "seed", kind: integer},
-	{name: "stream_options", kind: options}, // CLI-002
-	{name: "model", kind: text},             // tolerated: the URL names the deployment (REQ-019, REQ-020)
-	{name: "user", kind: text},              // tolerated: who asks changes nothing (C11)
-}
-
-func atLeastOneToken(name string) []bound {
-	return []bound{between(1, any_, name+" must be at least 1, got %s.")}
-}
-
-// llamaV1 is the API of the source document.
-var llamaV1 = dialect{name: "llama-v1", routes: []route{
-	{
-		name:       "completions",
-		path:       "/v1/completions",
-		parameters: append([]parameter{{name: "prompt", kind: text, required: true}}, sampling...),
-		shape:      completions,
-	},
-	{
-		name:       "chat",
-		path:       "/v1/chat/completions",
-		parameters: append([]parameter{{name: "messages", kind: messages, required: true}}, sampling...),
-		shape:      chat,
-	},
-}}

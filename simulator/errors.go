@@ -1,15 +1,14 @@
 package simulator
 
 import (
+	"cmp"
 	"fmt"
 	"net/http"
 	"strings"
 )
 
-// A refusal is an answer other than 200. Its body is the envelope that every
-// OpenAI client library can read (clauses ERR-002, ERR-006, ERR-012):
-//
-//	{"error":{"message":…,"type":…,"param":…,"code":…}}
+// A refusal is an answer other than 200. How it is written is the dialect's
+// affair.
 type refusal struct {
 	status  int
 	kind    string // the type: what sort of thing is wrong
@@ -17,12 +16,34 @@ type refusal struct {
 	param   string // the parameter, or "" for null
 	code    string // stable, for programs; or "" for null
 	header  http.Header
+	input   string // the parameter as it was sent, "" for what is long or unknown
 }
 
 func (r *refusal) Error() string { return r.message }
 
-// appendTo appends the envelope.
-func (r *refusal) appendTo(b []byte) []byte {
+// A refusalShape is how a dialect says no.
+type refusalShape struct {
+	append func(b []byte, r *refusal) []byte
+	// codeHeader, if any, repeats the code.
+	codeHeader string
+	// statuses are those that differ from the usual ones, by code.
+	statuses map[string]int
+}
+
+func (s refusalShape) statusOf(r *refusal) int {
+	if status, ok := s.statuses[r.code]; ok {
+		return status
+	}
+	return r.status
+}
+
+// envelope is what every OpenAI client library can read (clauses ERR-002,
+// ERR-004, ERR-006, ERR-012):
+//
+//	{"error":{"message":…,"type":…,"param":…,"code":…}}
+var envelope = refusalShape{append: appendEnvelope}
+
+func appendEnvelope(b []byte, r *refusal) []byte {
 	b = append(b, `{"error":{"message":`...)
 	b = appendString(b, r.message)
 	b = append(b, `,"type":`...)
@@ -43,7 +64,52 @@ const (
 	codeRange       = "out_of_range"
 	codeCombination = "invalid_combination"
 	codeContext     = "context_length_exceeded"
+	codeUnsupported = "parameter_not_supported"
+	codeExtra       = "extra_parameters_not_allowed"
+	codeHeader      = "invalid_header"
+	codeVersion     = "invalid_api_version"
 )
+
+// unsupported refuses a request that is well-formed, but that the model cannot
+// honour (clauses ERR-007, VIS-002).
+func unsupported(param, format string, args ...any) *refusal {
+	return invalid(codeUnsupported, param, format, args...)
+}
+
+// azureError is Azure Core's error, and for what the model cannot honour also
+// the flat one that the reference page shows (clauses ERR-003, ERR-007, ERR-008,
+// conflicts C35, C36):
+//
+//	{"error":{"code":…,"message":…,"target":…},"status":422,"code":…,"message":…,"detail":{"loc":["body",…],"input":…}}
+var azureError = refusalShape{
+	append:     appendAzureError,
+	codeHeader: "X-Ms-Error-Code",
+	statuses:   map[string]int{codeUnsupported: http.StatusUnprocessableEntity},
+}
+
+func appendAzureError(b []byte, r *refusal) []byte {
+	b = append(b, `{"error":{"code":`...)
+	b = appendString(b, r.code)
+	b = append(b, `,"message":`...)
+	b = appendString(b, r.message)
+	if r.param != "" {
+		b = append(b, `,"target":`...)
+		b = appendString(b, r.param)
+	}
+	b = append(b, '}')
+	if r.code == codeUnsupported {
+		b = append(b, `,"status":422,"code":`...)
+		b = appendString(b, r.code)
+		b = append(b, `,"message":`...)
+		b = appendString(b, r.message)
+		b = append(b, `,"detail":{"loc":["body",`...)
+		b = appendString(b, r.param)
+		b = append(b, `],"input":`...)
+		b = append(b, cmp.Or(r.input, "null")...)
+		b = append(b, '}')
+	}
+	return append(b, '}')
+}
 
 // invalid refuses a request that the client can mend (clause ERR-015).
 func invalid(code, param, format string, args ...any) *refusal {
@@ -92,11 +158,13 @@ func internal() *refusal {
 	}
 }
 
+// mostShown is how many bytes of what a client sent are shown to it.
+const mostShown = 64
+
 // clip shortens what a client sent, for quoting in a message.
 func clip(s string) string {
-	const most = 64
-	if len(s) <= most {
+	if len(s) <= mostShown {
 		return s
 	}
-	return strings.ToValidUTF8(s[:most], "") + "…"
+	return strings.ToValidUTF8(s[:mostShown], "") + "…"
 }

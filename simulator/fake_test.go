@@ -235,12 +235,15 @@ func (r reply) text(i int) string {
 	return text
 }
 
-// post sends a body to a route of h.
+// post sends a body to a route of h; where the dialect has extra parameters, they
+// are passed to the model.
 func post(t testing.TB, h *httptest.Server, path, body string) reply {
 	t.Helper()
-	return do(t, h, http.MethodPost, path, body, map[string]string{
-		"Authorization": "Bearer " + testKey, "Content-Type": "application/json",
-	})
+	header := map[string]string{"Authorization": "Bearer " + testKey, "Content-Type": "application/json"}
+	if strings.Contains(path, "api-version") {
+		header["Extra-Parameters"] = "pass-through"
+	}
+	return do(t, h, http.MethodPost, path, body, header)
 }
 
 func do(t testing.TB, h *httptest.Server, method, path, body string, header map[string]string) reply {
@@ -264,17 +267,42 @@ func do(t testing.TB, h *httptest.Server, method, path, body string, header map[
 	return reply{response.StatusCode, response.Header, string(b)}
 }
 
-// The bodies that most tests send.
+// The paths of the routes, on a server that speaks all dialects.
 const (
-	completionsPath = "/v1/completions"
-	chatPath        = "/v1/chat/completions"
+	completionsPath       = "/v1/completions"
+	chatPath              = "/v1/chat/completions"
+	azureCompletionsPath  = "/completions?api-version=2024-05-01-preview"
+	azureChatPath         = "/chat/completions?api-version=2024-05-01-preview"
+	openAICompletionsPath = "/openai/v1/completions"
+	openAIChatPath        = "/openai/v1/chat/completions"
 )
 
-// ask is a body for a route: the input and these members.
+// An endpoint is a route and where it is found.
+type endpoint struct {
+	path    string
+	dialect *dialect
+	route   *route
+}
+
+func endpoints() []endpoint {
+	return []endpoint{
+		{completionsPath, &llamaV1, &llamaV1.routes[0]}, {chatPath, &llamaV1, &llamaV1.routes[1]},
+		{azureCompletionsPath, &azureInference, &azureInference.routes[0]}, {azureChatPath, &azureInference, &azureInference.routes[1]},
+		{openAICompletionsPath, &openAI, &openAI.routes[0]}, {openAIChatPath, &openAI, &openAI.routes[1]},
+	}
+}
+
+func (e endpoint) String() string { return e.dialect.name + "/" + e.route.name }
+
+// ask is a body for a route: the input, the model where one is needed, and
+// these members.
 func ask(path, members string) string {
 	input := `"prompt":"How far is the moon?"`
-	if path == chatPath {
+	if strings.Contains(path, "/chat/") {
 		input = `"messages":[{"role":"user","content":"How far is the moon?"}]`
+	}
+	if strings.HasPrefix(path, "/openai/") && !strings.Contains(members, `"model"`) {
+		input = `"model":"fake",` + input
 	}
 	if members != "" {
 		input += ","

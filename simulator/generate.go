@@ -3,6 +3,7 @@ package simulator
 import (
 	"context"
 	"errors"
+	"math"
 
 	"github.com/touchstone-llm/touchstone/engine"
 )
@@ -11,13 +12,13 @@ import (
 func (c *call) engineRequest() engine.Request {
 	v := c.values
 	r := engine.Request{
-		Prompt:            c.prompt,
+		Prompt:            c.prompts[0],
 		MaxTokens:         v.maxTokens(),
 		N:                 v.int("n"),
 		BestOf:            v.bestOf(),
 		UseBeamSearch:     v.flag("use_beam_search"),
 		Temperature:       v.number("temperature"),
-		TopP:              v.number("top_p"),
+		TopP:              max(v.number("top_p"), math.SmallestNonzeroFloat64),
 		PresencePenalty:   v.number("presence_penalty"),
 		Stop:              v.texts("stop"),
 		IgnoreEOS:         v.flag("ignore_eos"),
@@ -41,12 +42,35 @@ func (c *call) generate(ctx context.Context) engine.Steps {
 	for _, change := range c.hooks.request {
 		change(c, &c.request)
 	}
-	steps := c.generator.Generate(ctx, c.request)
+	steps := c.batch(ctx)
 	for _, change := range c.hooks.steps {
 		steps = change(c, steps)
 	}
 	return steps
 }
+
+// batch answers the prompts one after the other. The choices of prompt i have
+// the indices from i*n on (clauses REQ-027, REQ-028).
+func (c *call) batch(ctx context.Context) engine.Steps {
+	if len(c.prompts) == 1 {
+		return c.generator.Generate(ctx, c.request)
+	}
+	return func(yield func(engine.Step, error) bool) {
+		for i, prompt := range c.prompts {
+			r := c.request
+			r.Prompt = prompt
+			for step, err := range c.generator.Generate(ctx, r) {
+				step.Choice += i * r.N
+				if !yield(step, err) || err != nil {
+					return
+				}
+			}
+		}
+	}
+}
+
+// choices is how many choices the answer has.
+func (c *call) choices() int { return c.request.N * len(c.prompts) }
 
 // failed is what a client is told of an error of the engine.
 func (c *call) failed(err error) *refusal {

@@ -1,7 +1,9 @@
 package simulator
 
 import (
+	"crypto/sha256"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"time"
@@ -23,6 +25,10 @@ type Options struct {
 	// Defects are names from [Defects]: the server breaks the contract in
 	// these ways and no others.
 	Defects []string
+	// Dialects are names from [Dialects] of the APIs to speak; empty means all.
+	// llama-v1 and openai have the same paths: served together, openai is
+	// below /openai, where it also is when alone.
+	Dialects []string
 	// Logger takes one record for each request, without its text or key; nil
 	// takes none.
 	Logger *slog.Logger
@@ -31,7 +37,7 @@ type Options struct {
 }
 
 // A Server is the reference endpoint: a deployment of one model that speaks
-// llama-v1. It is an [http.Handler] and safe for concurrent use.
+// one or more dialects. It is an [http.Handler] and safe for concurrent use.
 type Server struct {
 	generator Generator
 	model     string
@@ -42,7 +48,10 @@ type Server struct {
 	newID     func() string
 	wait      func(gone <-chan struct{}, d time.Duration) // used by defects alone
 	started   time.Time
-	dialect   *dialect
+	site      *site
+	// fingerprint tells OpenAI's clients which system answered: the same for
+	// the same model (DET-009).
+	fingerprint string
 }
 
 // New returns a server, or an error that names the option that is wrong.
@@ -55,7 +64,6 @@ func New(o Options) (*Server, error) {
 		clock:     o.Clock,
 		newID:     newUUID,
 		wait:      wait,
-		dialect:   &llamaV1,
 	}
 	if s.generator == nil {
 		if o.Engine == nil {
@@ -81,7 +89,15 @@ func New(o Options) (*Server, error) {
 		s.clock = time.Now
 	}
 	s.started = s.clock()
-	var err error
+	sum := sha256.Sum256([]byte(s.model))
+	s.fingerprint = fmt.Sprintf("fp_%x", sum[:5])
+	served, err := named(o.Dialects)
+	if err != nil {
+		return nil, err
+	}
+	if s.site, err = newSite(served); err != nil {
+		return nil, err
+	}
 	if s.defects, err = arm(o.Defects); err != nil {
 		return nil, err
 	}
@@ -118,7 +134,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		if p != nil && p != http.ErrAbortHandler {
 			s.log.Error("panic", "method", r.Method, "path", r.URL.Path, "panic", p)
 			if sent.status == 0 {
-				writeRefusal(sent, internal())
+				s.site.dialectOf(r.URL.Path).writeRefusal(sent, internal())
 				p = nil
 			} else {
 				p = http.ErrAbortHandler // the answer is broken, so is the connection

@@ -66,7 +66,7 @@ func TestAuthorization(t *testing.T) {
 		refused(t, do(t, h, "POST", path, "{", nil), 401, "")
 		refused(t, do(t, h, "POST", path+"?api-key="+testKey, ask(path, ""), nil), 401, "")
 	}
-	refused(t, do(t, h, "GET", modelsPath, "", nil), 401, "")
+	refused(t, do(t, h, "GET", "/v1/models", "", nil), 401, "")
 
 	open, err := New(Options{Generator: newFake()})
 	if err != nil {
@@ -82,7 +82,7 @@ func TestAuthorization(t *testing.T) {
 func TestRoutes(t *testing.T) {
 	h := serve(t, newFake())
 	key := map[string]string{"Authorization": "Bearer " + testKey}
-	for _, path := range []string{"/", "/v1", "/v1/completions/", "/v1/chat/completionz", "/completions", "/V1/completions"} {
+	for _, path := range []string{"/", "/v1", "/v1/completions/", "/v1/chat/completionz", "/completionz", "/openai/completions", "/V1/completions"} {
 		refused(t, do(t, h, "POST", path, "{}", key), 404, "")
 	}
 	for _, path := range []string{completionsPath, chatPath} {
@@ -97,10 +97,10 @@ func TestRoutes(t *testing.T) {
 	if r := do(t, h, "GET", healthPath, "", nil); r.status != 200 || r.body != `{"status":"ok"}` {
 		t.Errorf("health: %d %s", r.status, r.body)
 	}
-	if r := do(t, h, "GET", modelsPath, "", key); r.get("data.0.id").Str != "fake" || r.get("object").Str != "list" {
+	if r := do(t, h, "GET", "/v1/models", "", key); r.get("data.0.id").Str != "fake" || r.get("object").Str != "list" {
 		t.Errorf("models: %d %s", r.status, r.body)
 	}
-	refused(t, do(t, h, "POST", modelsPath, "", key), 405, "GET")
+	refused(t, do(t, h, "POST", "/v1/models", "", key), 405, "GET")
 }
 
 func TestLabels(t *testing.T) {

@@ -21,6 +21,10 @@ type shape struct {
 	// nullLogprobs writes logprobs as null when none are asked for; otherwise
 	// they are absent (clauses RSP-019, RSP-020).
 	nullLogprobs bool
+	// logprobs appends the member, with so many alternatives for each token.
+	logprobs func(b []byte, tokens []engine.Token, top int) []byte
+	// fingerprint says which system answered.
+	fingerprint bool
 }
 
 var completions = shape{
@@ -31,6 +35,7 @@ var completions = shape{
 	deltaBefore:  `"text":`,
 	closing:      `"text":""`,
 	nullLogprobs: true,
+	logprobs:     appendLogprobs,
 }
 
 // chat writes message (conflict C15), chunks with their own object (C23), and
@@ -45,6 +50,23 @@ var chat = shape{
 	deltaAfter:  `}`,
 	opening:     `"delta":{"role":"assistant","content":""}`,
 	closing:     `"delta":{}`,
+	logprobs:    appendLogprobs,
+}
+
+// openAIChat has what OpenAI's schema requires beyond that.
+var openAIChat = shape{
+	idPrefix:     "chatcmpl-",
+	object:       "chat.completion",
+	chunkObject:  "chat.completion.chunk",
+	before:       `"message":{"role":"assistant","content":`,
+	after:        `,"refusal":null}`,
+	deltaBefore:  `"delta":{"content":`,
+	deltaAfter:   `}`,
+	opening:      `"delta":{"role":"assistant","content":"","refusal":null}`,
+	closing:      `"delta":{}`,
+	nullLogprobs: true,
+	logprobs:     appendContentLogprobs,
+	fingerprint:  true,
 }
 
 // head appends the members that every document of this call begins with
@@ -57,29 +79,44 @@ func (c *call) head(b []byte, object string) []byte {
 	b = append(b, `,"created":`...)
 	b = appendInt(b, int(c.created))
 	b = append(b, `,"model":`...)
-	return appendString(b, c.model)
+	b = appendString(b, c.model)
+	if c.route.shape.fingerprint {
+		b = append(b, `,"system_fingerprint":`...)
+		b = appendString(b, c.server.fingerprint)
+	}
+	return b
 }
 
 // logprobs appends the member logprobs, if there is one.
 func (c *call) logprobs(b []byte, tokens []engine.Token) []byte {
 	switch {
 	case c.request.Logprobs >= 0 && tokens != nil:
-		return appendLogprobs(append(b, ','), tokens)
+		return c.route.shape.logprobs(append(b, ','), tokens, c.request.Logprobs)
 	case c.route.shape.nullLogprobs || c.request.Logprobs >= 0:
 		return append(b, `,"logprobs":null`...)
 	}
 	return b
 }
 
-// usage appends the member usage: the prompt once, whatever n is, and all
-// tokens generated for the choices that are returned (USE-006, USE-007).
+// promptTokens counts every prompt of a batch once, whatever n is (USE-006,
+// USE-011).
+func (c *call) promptTokens() int {
+	sum := 0
+	for _, p := range c.prompts {
+		sum += len(p)
+	}
+	return sum
+}
+
+// usage appends the member usage: the prompts, and all tokens generated for the
+// choices that are returned (USE-007).
 func (c *call) usage(b []byte, generated int) []byte {
 	b = append(b, `"usage":{"prompt_tokens":`...)
-	b = appendInt(b, len(c.prompt))
+	b = appendInt(b, c.promptTokens())
 	b = append(b, `,"completion_tokens":`...)
 	b = appendInt(b, generated)
 	b = append(b, `,"total_tokens":`...)
-	b = appendInt(b, len(c.prompt)+generated)
+	b = appendInt(b, c.promptTokens()+generated)
 	return append(b, '}')
 }
 
@@ -122,7 +159,7 @@ func (c *call) answer(choices []engine.Choice) []byte {
 func (c *call) chunks(steps engine.Steps) iter.Seq[[]byte] {
 	chunks := func(yield func([]byte) bool) {
 		w := newChunkWriter(c)
-		generated := make([]int, c.request.N)
+		generated := make([]int, c.choices())
 		for step, err := range steps {
 			if err != nil {
 				c.failure = err
@@ -161,7 +198,7 @@ type chunkWriter struct {
 }
 
 func newChunkWriter(c *call) *chunkWriter {
-	w := &chunkWriter{call: c, tail: `}]}`, opened: make([]bool, c.request.N)}
+	w := &chunkWriter{call: c, tail: `}]}`, opened: make([]bool, c.choices())}
 	w.buffer = append(c.head(nil, c.route.shape.chunkObject), `,"choices":[`...)
 	w.head = len(w.buffer)
 	if c.includeUsage() {

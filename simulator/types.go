@@ -56,7 +56,7 @@ func unknown(r *route, name string) *refusal {
 	}
 	sort.Strings(names)
 	return invalid(codeUnknown, clip(name), "%s is not a parameter of %s; remove it. The parameters are %s.",
-		clip(name), r.path, strings.Join(names, ", "))
+		clip(name), r.name, strings.Join(names, ", "))
 }
 
 // typed returns the value of p, of the Go type that values documents.
@@ -92,6 +92,8 @@ func typed(p parameter, v gjson.Result) (any, *refusal) {
 		return x, nil
 	case texts:
 		return typedTexts(p, v, wrong)
+	case prompts:
+		return typedPrompts(p, v, wrong)
 	case integers:
 		return typedIntegers(p, v, wrong)
 	case messages:
@@ -110,8 +112,8 @@ func typedTexts(p parameter, v gjson.Result, wrong func() *refusal) (any, *refus
 		return nil, wrong()
 	}
 	items := v.Array()
-	if len(items) > mostStops {
-		return nil, invalid(codeRange, p.name, "%s can hold at most %d strings, got %d.", p.name, mostStops, len(items))
+	if len(items) > p.most {
+		return nil, invalid(codeRange, p.name, "%s can hold at most %d strings, got %d.", p.name, p.most, len(items))
 	}
 	list := make([]string, len(items))
 	for i, item := range items {
@@ -128,8 +130,8 @@ func typedIntegers(p parameter, v gjson.Result, wrong func() *refusal) (any, *re
 		return nil, wrong()
 	}
 	items := v.Array()
-	if len(items) > mostStopTokens {
-		return nil, invalid(codeRange, p.name, "%s can hold at most %d ids, got %d.", p.name, mostStopTokens, len(items))
+	if len(items) > p.most {
+		return nil, invalid(codeRange, p.name, "%s can hold at most %d ids, got %d.", p.name, p.most, len(items))
 	}
 	list := make([]int64, len(items))
 	for i, item := range items {

@@ -5,7 +5,7 @@ import "github.com/touchstone-llm/touchstone/engine"
 // values are the parameters of a request, typed. Those that the request does
 // not give, or gives as null, have the default of the dialect's table.
 type values struct {
-	typed map[string]any    // string, bool, int64, float64, []string, []int64, []engine.Message
+	typed map[string]any    // string, bool, int64, float64, []string, []int64, []prompt, []engine.Message
 	raw   map[string]string // as they were written; the given ones only
 }
 
@@ -53,12 +53,18 @@ func (v values) lengthName() string {
 	return "max_tokens"
 }
 
-// logprobs is how many alternatives are asked for, -1 when none are.
+// logprobs is how many alternatives are asked for, -1 when none are: by a number,
+// or by true and top_logprobs.
 func (v values) logprobs() int {
-	if !v.given("logprobs") {
-		return -1
+	switch wanted := v.typed["logprobs"].(type) {
+	case int64:
+		return int(wanted)
+	case bool:
+		if wanted {
+			return v.int("top_logprobs")
+		}
 	}
-	return v.int("logprobs")
+	return -1
 }
 
 // greedy says whether the temperature picks the likeliest token (vLLM's bound).

@@ -39,17 +39,23 @@ func (c *call) refuse(w http.ResponseWriter, r *refusal) {
 			return
 		}
 	}
-	writeRefusal(w, r)
+	if v, sent := c.document.get(r.param); sent && len(v.Raw) <= mostShown {
+		r.input = v.Raw
+	}
+	c.dialect.writeRefusal(w, r)
 }
 
-func writeRefusal(w http.ResponseWriter, r *refusal) {
+func (d *dialect) writeRefusal(w http.ResponseWriter, r *refusal) {
 	for name, values := range r.header {
 		w.Header()[name] = values
 	}
-	body := r.appendTo(nil)
+	if d.refusals.codeHeader != "" && r.code != "" {
+		w.Header().Set(d.refusals.codeHeader, r.code) // AUT-018, ERR-016
+	}
+	body := d.refusals.append(nil, r)
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
-	w.WriteHeader(r.status)
+	w.WriteHeader(d.refusals.statusOf(r))
 	_, _ = w.Write(body)
 }
 
@@ -109,7 +115,7 @@ func (c *call) frames(chunks iter.Seq[[]byte]) iter.Seq[[]byte] {
 			return // nothing but a failure, which stream reports
 		}
 		if c.failure != nil {
-			if b = appendEvent(b[:0], c.failed(c.failure).appendTo(nil)); !yield(b) {
+			if b = appendEvent(b[:0], c.dialect.refusals.append(nil, c.failed(c.failure))); !yield(b) {
 				return
 			}
 		}

@@ -1,0 +1,64 @@
+package simulator
+
+import "slices"
+
+// openAI is the API of OpenAI, with the legacy completions. Its paths are those
+// of llama-v1; where both are served it is below /openai, as in Azure OpenAI.
+var openAI = dialect{
+	name:     "openai",
+	root:     "/v1",
+	base:     "/openai",
+	refusals: envelope,
+	guards:   openAIGuards,
+	routes: []route{
+		{
+			name: "completions",
+			path: "/completions",
+			parameters: slices.Concat(
+				[]parameter{{name: "prompt", kind: prompts, required: true, most: mostPrompts}, modelName},
+				rows(sampling, "max_tokens"),
+				openAISampling,
+				[]parameter{
+					{name: "best_of", kind: integer, bounds: []bound{
+						between(1, any_, "best_of must be at least 1, got %s."),
+						between(none, 20, "best_of must be at most 20, got %s."), // BST-012
+					}},
+					{name: "logprobs", kind: integer, bounds: []bound{
+						between(0, any_, "logprobs must be non-negative, got %s."),
+						between(none, 5, "logprobs must be at most 5, got %s."),
+					}},
+				}),
+			shape: completions,
+		},
+		{
+			name: "chat",
+			path: "/chat/completions",
+			parameters: slices.Concat(
+				[]parameter{{name: "messages", kind: messages, required: true}, modelName, restOfContext},
+				openAISampling,
+				rows(sampling, "max_completion_tokens"),
+				[]parameter{
+					{name: "logprobs", kind: flag, fallback: false},
+					{name: "top_logprobs", kind: integer, bounds: []bound{
+						between(0, mostLogprobs, "top_logprobs must be in [0, 20], got %s."),
+					}},
+				}),
+			shape: openAIChat,
+		},
+	},
+	pages: []page{{path: "/models", below: true, write: (*Server).models}},
+}
+
+// modelName is needed (REQ-021) but names nothing: the one model answers.
+var modelName = parameter{name: "model", kind: text, required: true}
+
+var openAISampling = append(rows(sampling, "stream", "stream_options", "temperature", "presence_penalty", "seed", "user"),
+	topPFromZero,
+	parameter{name: "n", kind: integer, fallback: int64(1), bounds: []bound{
+		between(1, any_, "n must be at least 1, got %s."),
+		between(none, 128, "n must be at most 128, got %s."), // REQ-057
+	}},
+	parameter{name: "stop", kind: texts, fallback: []string(nil), most: 4, bounds: []bound{ // REQ-062
+		{func(v any) bool { return v != "" }, "stop cannot contain an empty string."},
+	}},
+)
