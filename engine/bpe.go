@@ -2,6 +2,9 @@ package engine
 
 import (
 	"fmt"
+	"maps"
+	"math"
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -11,8 +14,8 @@ import (
 //
 // Source: Sennrich et al. 2016; Radford et al. 2019 for the bytes.
 type bpe struct {
-	split func(text string) int  // length of the first word of a text that is not empty
-	bytes [256]int               // byte → token
+	pre   pretokenizer
+	bytes [256]int               // byte → token, -1: none
 	merge map[[2]int32]mergeRule // pair of tokens → rule
 	words map[string]int         // whole words that are tokens and need no merges; nil: none
 }
@@ -26,15 +29,12 @@ func (t *Tokenizer) initBPE(f *modelFile) error {
 	if err != nil {
 		return err
 	}
-	ignoreMerges := false
-	switch pre {
-	case "llama-bpe", "llama3", "llama-v3", "llama-bpe3":
-		b.split, t.addBOS, ignoreMerges = splitLlama3, true, true
-	case "gpt-2", "gpt2", "": // files older than the key are GPT-2's kind
-		b.split = splitGPT2
-	default:
-		return fmt.Errorf("tokenizer: tokenizer.ggml.pre %q is not supported (llama-bpe and gpt-2 are)", pre)
+	known := false
+	if b.pre, known = pretokenizers[pre]; !known {
+		return fmt.Errorf("tokenizer: tokenizer.ggml.pre %q is not supported (%s are)",
+			pre, strings.Join(slices.Sorted(maps.Keys(pretokenizers))[1:], ", "))
 	}
+	t.addBOS = b.pre.addBOS
 
 	spell, unspell := byteAlphabet()
 	t.pieces = make([][]byte, len(t.tokens))
@@ -48,7 +48,13 @@ func (t *Tokenizer) initBPE(f *modelFile) error {
 	for c := range b.bytes {
 		id, ok := t.ids[string(spell[c])]
 		if !ok {
-			return fmt.Errorf("tokenizer: no token for byte %#02x", c)
+			// Some vocabularies leave out what no text of theirs had: control
+			// characters, the bytes of rare scripts. They are lost.
+			if c < ' ' && c != '\t' && c != '\n' && c != '\r' || c >= 0x7f {
+				id = -1
+			} else {
+				return fmt.Errorf("tokenizer: no token for byte %#02x", c)
+			}
 		}
 		b.bytes[c] = id
 	}
@@ -71,7 +77,7 @@ func (t *Tokenizer) initBPE(f *modelFile) error {
 			b.merge[pair] = mergeRule{int32(rank), int32(id)}
 		}
 	}
-	if ignoreMerges {
+	if b.pre.ignoreMerges {
 		b.words = make(map[string]int, len(t.ids))
 		for _, id := range t.ids {
 			b.words[string(t.pieces[id])] = id
@@ -83,26 +89,83 @@ func (t *Tokenizer) initBPE(f *modelFile) error {
 
 // encode appends the tokens of text.
 func (b *bpe) encode(ids []int, text string) []int {
-	for text != "" {
-		n := b.split(text)
-		word := text[:n]
-		text = text[n:]
+	b.pre.words(text, func(word string) {
 		if id, ok := b.words[word]; ok {
 			ids = append(ids, id)
-			continue
+		} else if len(word) <= shortWord {
+			ids = b.mergeShort(ids, word)
+		} else {
+			ids = b.mergeLong(ids, word)
 		}
-		symbols := make([]symbol, len(word))
-		for i := range symbols {
-			symbols[i] = symbol{start: i, end: i + 1, id: b.bytes[word[i]]}
-		}
-		mergeSymbols(symbols, func(left, right symbol) (float64, int, bool) {
-			m, ok := b.merge[[2]int32{int32(left.id), int32(right.id)}]
-			return float64(m.rank), int(m.id), ok
-		})
-		for _, s := range symbols {
-			if s.start < s.end {
-				ids = append(ids, s.id)
+	})
+	return ids
+}
+
+// shortWord is up to how many bytes of a word it is faster to look at every
+// pair again after each merge than to keep a queue of them.
+const shortWord = 48
+
+// mergeShort appends the tokens of a word of at most shortWord bytes.
+func (b *bpe) mergeShort(ids []int, word string) []int {
+	const none = math.MaxInt32
+	var tokens [shortWord + 1]int32
+	var rules [shortWord + 1]mergeRule // of each token and the next
+	rule := func(i, n int) mergeRule {
+		if i+1 < n {
+			if r, ok := b.merge[[2]int32{tokens[i], tokens[i+1]}]; ok {
+				return r
 			}
+		}
+		return mergeRule{rank: none}
+	}
+	n := len(word)
+	for i := range n {
+		tokens[i] = int32(b.bytes[word[i]])
+	}
+	for i := range n {
+		rules[i] = rule(i, n)
+	}
+	for {
+		best := mergeRule{rank: none}
+		at := 0
+		for i, r := range rules[:n] {
+			if r.rank < best.rank {
+				best, at = r, i
+			}
+		}
+		if best.rank == none {
+			break
+		}
+		tokens[at] = best.id
+		n--
+		copy(tokens[at+1:n], tokens[at+2:])
+		copy(rules[at+1:n], rules[at+2:])
+		rules[at] = rule(at, n)
+		if at > 0 {
+			rules[at-1] = rule(at-1, n)
+		}
+	}
+	for _, id := range tokens[:n] {
+		if id >= 0 {
+			ids = append(ids, int(id))
+		}
+	}
+	return ids
+}
+
+// mergeLong appends the tokens of a word of any length.
+func (b *bpe) mergeLong(ids []int, word string) []int {
+	symbols := make([]symbol, len(word))
+	for i := range symbols {
+		symbols[i] = symbol{start: i, end: i + 1, id: b.bytes[word[i]]}
+	}
+	mergeSymbols(symbols, func(left, right symbol) (float64, int, bool) {
+		m, ok := b.merge[[2]int32{int32(left.id), int32(right.id)}]
+		return float64(m.rank), int(m.id), ok
+	})
+	for _, s := range symbols {
+		if s.start < s.end && s.id >= 0 {
+			ids = append(ids, s.id)
 		}
 	}
 	return ids

@@ -660,7 +660,7 @@ func TestCollectRefusesChoicesOutOfRange(t *testing.T) {
 // What llama.cpp's server said of this file (F32 weights and cache, one
 // thread), to six digits; ours is of F16, like llama.cpp's by default.
 func TestAgainstLlamaCpp(t *testing.T) {
-	m, err := Open(dataFile(t, "stories260K.gguf"))
+	m, err := Open(dataFiles(t, "stories260K.gguf")[0])
 	if err != nil {
 		t.Fatal(err)
 	}

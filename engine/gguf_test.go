@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"encoding/binary"
 	"math"
 	"os"
@@ -11,15 +12,20 @@ import (
 	"github.com/touchstone-llm/touchstone/engine/internal/ggufwrite"
 )
 
-// dataFile returns a file of the folder that holds what is too large for the
-// repository, and skips the test where there is none.
-func dataFile(t testing.TB, name string) string {
+// dataFiles returns the files of a pattern in the folder that holds what is too
+// large for the repository, TOUCHSTONE_DATA or beside it, and skips the test
+// where there are none.
+func dataFiles(t testing.TB, pattern string) []string {
 	t.Helper()
-	path := filepath.Join("..", "..", "shared", "data", name)
-	if _, err := os.Stat(path); err != nil {
-		t.Skipf("no %s", name)
+	dir := cmp.Or(os.Getenv("TOUCHSTONE_DATA"), filepath.Join("..", "..", "shared", "data"))
+	paths, err := filepath.Glob(filepath.Join(dir, pattern))
+	if err != nil {
+		t.Fatal(err)
 	}
-	return path
+	if len(paths) == 0 {
+		t.Skipf("no %s in %s; TOUCHSTONE_DATA names another folder", pattern, dir)
+	}
+	return paths
 }
 
 func TestOpenMapsFile(t *testing.T) {

@@ -1,7 +1,5 @@
 package engine
 
-import "container/heap"
-
 // A symbol is a piece of text while merging; the symbols of a text form a
 // doubly linked list in one slice.
 type symbol struct {
@@ -18,23 +16,45 @@ type merge struct {
 	id          int     // token of the result
 }
 
-// mergeHeap is a priority queue of merges.
+// A mergeHeap is a priority queue of merges. It is container/heap's, without
+// its conversions.
 type mergeHeap []merge
 
-func (h mergeHeap) Len() int { return len(h) }
-func (h mergeHeap) Less(i, j int) bool {
-	if h[i].rank != h[j].rank {
-		return h[i].rank < h[j].rank
-	}
-	return h[i].left < h[j].left
+func (a merge) before(b merge) bool {
+	return a.rank < b.rank || a.rank == b.rank && a.left < b.left
 }
-func (h mergeHeap) Swap(i, j int) { h[i], h[j] = h[j], h[i] }
-func (h *mergeHeap) Push(x any)   { *h = append(*h, x.(merge)) }
-func (h *mergeHeap) Pop() any {
-	old := *h
-	x := old[len(old)-1]
-	*h = old[:len(old)-1]
-	return x
+
+func (h *mergeHeap) push(m merge) {
+	q := append(*h, m)
+	i := len(q) - 1
+	for i > 0 && m.before(q[(i-1)/2]) {
+		q[i] = q[(i-1)/2]
+		i = (i - 1) / 2
+	}
+	q[i] = m
+	*h = q
+}
+
+func (h *mergeHeap) pop() merge {
+	q := *h
+	top, m := q[0], q[len(q)-1]
+	q = q[:len(q)-1]
+	i := 0
+	for c := 1; c < len(q); c = 2*i + 1 {
+		if c+1 < len(q) && q[c+1].before(q[c]) {
+			c++
+		}
+		if !q[c].before(m) {
+			break
+		}
+		q[i] = q[c]
+		i = c
+	}
+	if len(q) > 0 {
+		q[i] = m
+	}
+	*h = q
+	return top
 }
 
 // mergeSymbols merges neighbours, lowest rank first, until pair offers no more,
@@ -48,7 +68,7 @@ func mergeSymbols(symbols []symbol, pair func(a, b symbol) (rank float64, id int
 		}
 		a, b := symbols[left], symbols[right]
 		if rank, id, ok := pair(a, b); ok {
-			heap.Push(&queue, merge{left, right, b.end - a.start, rank, id})
+			queue.push(merge{left, right, b.end - a.start, rank, id})
 		}
 	}
 	for i := range symbols {
@@ -61,7 +81,7 @@ func mergeSymbols(symbols []symbol, pair func(a, b symbol) (rank float64, id int
 		symbols[len(symbols)-1].next = -1
 	}
 	for len(queue) > 0 {
-		m := heap.Pop(&queue).(merge)
+		m := queue.pop()
 		a, b := &symbols[m.left], &symbols[m.right]
 		if a.start == a.end || b.start == b.end || b.end-a.start != m.size {
 			continue // one of the two has been merged meanwhile

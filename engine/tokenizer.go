@@ -271,10 +271,11 @@ func (t *Tokenizer) Decode(ids []int, skipSpecial bool) string {
 			continue
 		}
 		piece := t.Bytes(id)
-		if prefixed && !special && len(piece) > 0 && piece[0] == ' ' {
+		whole := special || id >= 0 && id < len(t.types) && t.types[id] == tokenUserDefined // sought as a whole
+		if prefixed && !whole && len(piece) > 0 && piece[0] == ' ' {
 			piece = piece[1:] // the space that encoding put there
 		}
-		prefixed = special && t.spacePrefix
+		prefixed = whole && t.spacePrefix
 		b.WriteString(d.write(piece))
 	}
 	b.WriteString(d.flush())

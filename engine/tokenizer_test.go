@@ -3,11 +3,13 @@ package engine
 import (
 	"math/rand/v2"
 	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 	"unicode/utf8"
 
 	"github.com/touchstone-llm/touchstone/engine/internal/ggufwrite"
@@ -22,37 +24,92 @@ func randomModel(t testing.TB, s ggufwrite.Shape) *Model {
 	return m
 }
 
-// llama.cpp's own tests of a vocabulary: texts, and the ids of each on a line.
+// llama.cpp's own tests of a vocabulary, models/ggml-vocab-*.gguf in its
+// repository: texts, and the ids of each on a line.
 func TestVocabularies(t *testing.T) {
-	for _, name := range []string{"ggml-vocab-gpt-2.gguf", "ggml-vocab-llama-spm.gguf"} {
-		t.Run(name, func(t *testing.T) {
-			tok, err := OpenTokenizer(dataFile(t, name))
+	for _, path := range vocabularies(t) {
+		t.Run(filepath.Base(path), func(t *testing.T) {
+			tok, err := OpenTokenizer(path)
 			if err != nil {
 				t.Fatal(err)
 			}
-			texts := strings.Split(readFile(t, dataFile(t, name+".inp")), "\n__ggml_vocab_test__\n")
-			lines := strings.Split(readFile(t, dataFile(t, name+".out")), "\n")
-			if len(texts) < 40 {
-				t.Fatalf("%d texts only", len(texts))
-			}
-			for i, text := range texts {
-				var want []int
-				for _, f := range strings.Fields(lines[i]) {
-					id, err := strconv.Atoi(f)
-					if err != nil {
-						t.Fatal(err)
-					}
-					want = append(want, id)
-				}
-				got := tok.Encode(text, false)
-				if !slices.Equal(got, want) {
-					t.Errorf("%q: %v, want %v", text, got, want)
-				}
-				if back := tok.Decode(got, false); back != text {
-					t.Errorf("%q came back as %q", text, back)
-				}
-			}
+			testVocabulary(t, tok, path)
 		})
+	}
+}
+
+// vocabularies returns the paths of those of llama.cpp's vocabularies that are
+// of our families.
+func vocabularies(t *testing.T) []string {
+	return slices.DeleteFunc(dataFiles(t, "ggml-vocab-*.gguf"), func(path string) bool {
+		return strings.Contains(path, "-bert-") // an encoder's
+	})
+}
+
+// A megabyte of text in many scripts comes back as it was.
+func TestMixedTextRoundTrip(t *testing.T) {
+	text := mixedText(1 << 20)
+	toks := map[string]*Tokenizer{"random": randomModel(t, ggufwrite.Small).Tokenizer()}
+	if os.Getenv("TOUCHSTONE_DATA") != "" {
+		for _, path := range vocabularies(t) {
+			tok, err := OpenTokenizer(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			toks[filepath.Base(path)] = tok
+		}
+	}
+	for name, tok := range toks {
+		start := time.Now()
+		ids := tok.Encode(text, false)
+		t.Logf("%s: %d tokens in %v", name, len(ids), time.Since(start).Round(time.Millisecond))
+		if tok.Decode(ids, false) != text {
+			t.Errorf("%s: the text came back changed", name)
+		}
+	}
+}
+
+// mixedText returns about n bytes of text in many scripts, with spaces and
+// symbols of all sorts.
+func mixedText(n int) string {
+	snippets := []string{
+		"The quick brown fox jumps over the lazy dog. ", "I'll say it's DON'T, we've they'RE ", "def f(x):\n\treturn x**2  # 3.14159\n\n",
+		"Привет, как дела? Сегодня хорошая погода. ", "今日は天気がいいですね。", "你好，世界！我爱学习语言。", "한국어 문장입니다. 오늘 12월 25일. ",
+		"مرحبا بالعالم ١٢٣ ", "हिन्दी पाठ ", "ภาษาไทย", "Ελληνικά και ", "עברית ", "Tiếng Việt có dấu. ", "naïve café Ünïcödé ß ſ ",
+		"🦙🚀👩\u200d👩\u200d👧 🏳️\u200d🌈", "1234567890 12 345 ½ Ⅷ ", "a  b   c\t\td\r\n \n\n\n   ", "\u00a0\u3000\u2003x", "<s></s> <|eot_id|> ",
+		"e\u0301 \u0958 ", "{\"key\": [1, 2.5, null]}\n", "http://example.org/a?b=c&d=%20 ", "______-----=====!!!???", " ", "\n",
+	}
+	rng := rand.New(rand.NewPCG(7, 7))
+	var b strings.Builder
+	for b.Len() < n {
+		b.WriteString(snippets[rng.IntN(len(snippets))])
+	}
+	return b.String()
+}
+
+// testVocabulary compares the tokens of path.inp with path.out.
+func testVocabulary(t *testing.T, tok *Tokenizer, path string) {
+	texts := strings.Split(readFile(t, path+".inp"), "\n__ggml_vocab_test__\n")
+	lines := strings.Split(readFile(t, path+".out"), "\n")
+	if len(texts) < 40 || len(lines) < len(texts) {
+		t.Fatalf("%d texts, %d lines", len(texts), len(lines))
+	}
+	for i, text := range texts {
+		var want []int
+		for _, f := range strings.Fields(lines[i]) {
+			id, err := strconv.Atoi(f)
+			if err != nil {
+				t.Fatal(err)
+			}
+			want = append(want, id)
+		}
+		got := tok.Encode(text, false)
+		if !slices.Equal(got, want) {
+			t.Errorf("%q: %v, want %v", text, got, want)
+		}
+		if back := tok.Decode(got, false); back != text {
+			t.Errorf("%q came back as %q", text, back)
+		}
 	}
 }
 
@@ -136,6 +193,7 @@ func TestPretokenizers(t *testing.T) {
 	const symbol = `[^\t-\r \x{85}\p{Z}\p{L}\p{N}]`
 	llama3 := regexp.MustCompile(`^(?:'(?:[sStTmMdD]|[rR][eE]|[vV][eE]|[lL][lL])|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?` +
 		symbol + `+[\r\n]*|` + space + `*[\r\n]+)`)
+	qwen2 := regexp.MustCompile(strings.Replace(llama3.String(), "{1,3}", "", 1))
 	gpt2 := regexp.MustCompile(`^(?:'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?` + symbol + `+)`)
 	spaces := regexp.MustCompile(`^` + space + `+`)
 	by := func(re *regexp.Regexp, s string) int {
@@ -159,14 +217,69 @@ func TestPretokenizers(t *testing.T) {
 			b.WriteString(alphabet[rng.IntN(len(alphabet))])
 		}
 		for s := b.String(); s != ""; {
-			n := splitLlama3(s)
+			n := splitLlama(s, 3)
 			if want := by(llama3, s); n != want {
 				t.Fatalf("Llama 3: %q begins with %q, want %q", s, s[:n], s[:want])
+			}
+			if n, want := splitLlama(s, 1), by(qwen2, s); n != want {
+				t.Fatalf("Qwen2: %q begins with %q, want %q", s, s[:n], s[:want])
 			}
 			if n, want := splitGPT2(s), by(gpt2, s); n != want {
 				t.Fatalf("GPT-2: %q begins with %q, want %q", s, s[:n], s[:want])
 			}
 			s = s[n:]
+		}
+	}
+}
+
+// Each stage cuts what the one before it left, matches and gaps alike.
+func TestPretokenizerStages(t *testing.T) {
+	for _, test := range []struct {
+		name, text string
+		want       []string
+	}{
+		{"smollm", "in 2024 it's 10%", []string{"in", " ", "2", "0", "2", "4", " it", "'s", " ", "1", "0", "%"}},
+		{"default", "a=b 12345\n", []string{"a", "=", "b", " ", "123", "45", "\n"}},
+		{"falcon", "x`y` 1234", []string{"x", "`", "y", "`", " ", "123", "4"}},
+		{"deepseek-llm", "Hi 你好, 42  ", []string{"Hi", " ", "你好", ",", " ", "42", "  "}},
+		{"tekken", "camelCase HTTPServer 42/\n", []string{"camel", "Case", " HTTPServer", " ", "4", "2", "/\n"}},
+		{"qwen2", "I'M 42!!\n\n x", []string{"I", "'M", " ", "4", "2", "!!\n\n", " x"}},
+		{"gpt-2", "  two  spaces", []string{" ", " two", " ", " spaces"}},
+	} {
+		pre := pretokenizers[test.name]
+		var got []string
+		pre.words(test.text, func(word string) { got = append(got, word) })
+		if !slices.Equal(got, test.want) {
+			t.Errorf("%s: %q, want %q", test.name, got, test.want)
+		}
+	}
+}
+
+// Words of a few bytes and of many are merged alike, by two ways.
+func TestShortAndLongWords(t *testing.T) {
+	pair := map[[2]int32]mergeRule{}
+	b := &bpe{merge: pair}
+	for c := range b.bytes {
+		b.bytes[c] = c
+	}
+	rng := rand.New(rand.NewPCG(2, 2))
+	for rank := range 300 { // of a, b, c and what is made of them
+		made := func() int32 {
+			if rank == 0 || rng.IntN(3) == 0 {
+				return int32('a' + rng.IntN(3))
+			}
+			return int32(256 + rng.IntN(rank))
+		}
+		pair[[2]int32{made(), made()}] = mergeRule{int32(rank), int32(256 + rank)}
+	}
+	for range 2000 {
+		word := make([]byte, rng.IntN(shortWord+1))
+		for i := range word {
+			word[i] = byte('a' + rng.IntN(3))
+		}
+		short, long := b.mergeShort(nil, string(word)), b.mergeLong(nil, string(word))
+		if !slices.Equal(short, long) {
+			t.Fatalf("%q: %v and %v", word, short, long)
 		}
 	}
 }
