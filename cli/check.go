@@ -12,6 +12,7 @@ import (
 
 	"github.com/touchstone-llm/touchstone/reports"
 	"github.com/touchstone-llm/touchstone/schemas"
+	"github.com/touchstone-llm/touchstone/simulator"
 	"github.com/touchstone-llm/touchstone/suites"
 )
 
@@ -90,7 +91,7 @@ func (c *checkCmd) reference(ctx context.Context, target *suites.Target) (stop f
 	}
 	target.Key = rand.Text()
 	target.Kind = "reference"
-	server, free, err := newReference(m, embedded, target.Key, []string{c.Dialect}, c.Defect, nil)
+	server, free, err := newReference(m, simulator.Options{ModelName: embedded, Keys: []string{target.Key}, Dialects: []string{c.Dialect}, Defects: c.Defect})
 	if err != nil {
 		return nil, usage("%w", err)
 	}

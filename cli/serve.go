@@ -17,13 +17,20 @@ import (
 )
 
 type serveCmd struct {
-	Listen    string   `default:"127.0.0.1:8080" placeholder:"ADDR" help:"Address to listen on; port 0 picks one. Loopback unless you say otherwise."`
-	Dialect   []string `placeholder:"NAME,…" help:"APIs to speak: llama-v1, azure-inference, openai. All by default."`
-	Model     string   `type:"path" placeholder:"FILE.gguf" help:"Model to run; the embedded one by default."`
-	ModelName string   `placeholder:"NAME" help:"Name of the model in responses; the file's name by default."`
-	APIKeyEnv string   `name:"api-key-env" default:"TOUCHSTONE_API_KEY" placeholder:"NAME" help:"Environment variable that holds the key; unset, no key is asked for."`
-	Defect    []string `placeholder:"NAME,…" help:"Break the contract in these ways; 'touchstone defects' lists them."`
-	Quiet     bool     `short:"q" help:"Do not log requests."`
+	Listen            string        `default:"127.0.0.1:8080" placeholder:"ADDR" help:"Address to listen on; port 0 picks one. Loopback unless you say otherwise."`
+	Dialect           []string      `placeholder:"NAME,…" help:"APIs to speak: llama-v1, azure-inference, openai. All by default."`
+	Model             string        `type:"path" placeholder:"FILE.gguf" help:"Model to run; the embedded one by default."`
+	ModelName         string        `placeholder:"NAME" help:"Name of the model in responses; the file's name by default."`
+	APIKeyEnv         string        `name:"api-key-env" default:"TOUCHSTONE_API_KEY" placeholder:"NAME" help:"Environment variable that holds the key; unset, no key is asked for."`
+	SecondaryKeyEnv   string        `name:"secondary-key-env" placeholder:"NAME" help:"Environment variable that holds a second key, which opens the same doors."`
+	TokensPerMinute   int           `default:"400000" placeholder:"N" help:"Quota of tokens: prompt and max_tokens are reserved, for each candidate; 0 is no limit."`
+	RequestsPerMinute int           `default:"1000" placeholder:"N" help:"Quota of requests; 0 is no limit."`
+	Smoothing         time.Duration `default:"10s" placeholder:"DURATION" help:"Admit in each window of this length its share of the requests only; 0 admits a whole minute's at once."`
+	Settle            bool          `help:"Give back the reserved tokens that a request did not use."`
+	ContentSafety     string        `enum:"on,off,fail" default:"on" help:"Screen prompts and completions; 'fail' makes the screening itself fail."`
+	Block             []string      `placeholder:"TERM,…" help:"Words and phrases to filter in prompts and completions."`
+	Defect            []string      `placeholder:"NAME,…" help:"Break the contract in these ways; 'touchstone defects' lists them."`
+	Quiet             bool          `short:"q" help:"Do not log requests."`
 }
 
 func (serveCmd) Help() string {
@@ -54,7 +61,9 @@ func (c *serveCmd) Run(ctx context.Context, s *streams) error {
 		level = slog.LevelWarn
 	}
 	key := os.Getenv(c.APIKeyEnv)
-	server, stop, err := newReference(m, c.name(), key, c.Dialect, c.Defect, slog.New(slog.NewTextHandler(s.err, &slog.HandlerOptions{Level: level})))
+	o := c.options()
+	o.Logger = slog.New(slog.NewTextHandler(s.err, &slog.HandlerOptions{Level: level}))
+	server, stop, err := newReference(m, o)
 	if err != nil {
 		return usage("%w", err)
 	}
@@ -68,6 +77,35 @@ func (c *serveCmd) Run(ctx context.Context, s *streams) error {
 		fmt.Fprintf(s.out, "defects: %s\n", strings.Join(c.Defect, ", "))
 	}
 	return serveUntil(ctx, l, server)
+}
+
+// options are those that the flags say.
+func (c *serveCmd) options() simulator.Options {
+	o := simulator.Options{
+		ModelName: c.name(),
+		Dialects:  c.Dialect,
+		Defects:   c.Defect,
+		Keys:      keysFrom(c.APIKeyEnv, c.SecondaryKeyEnv),
+		Quota: simulator.Quota{
+			TokensPerMinute: c.TokensPerMinute, RequestsPerMinute: c.RequestsPerMinute, Smoothing: c.Smoothing, Settle: c.Settle,
+		},
+		Safety: simulator.Safety{Disabled: c.ContentSafety == "off", Fail: c.ContentSafety == "fail"},
+	}
+	if len(c.Block) > 0 {
+		o.Safety.BlockLists = []simulator.BlockList{{Name: "block", Terms: c.Block}}
+	}
+	return o
+}
+
+// keysFrom reads the keys that are set.
+func keysFrom(variables ...string) []string {
+	var keys []string
+	for _, name := range variables {
+		if key := os.Getenv(name); key != "" {
+			keys = append(keys, key)
+		}
+	}
+	return keys
 }
 
 func keyNote(key, env string) string {
@@ -95,12 +133,9 @@ func (c *serveCmd) name() string {
 }
 
 // newReference is the reference endpoint over a model; stop frees its engine.
-func newReference(m *engine.Model, name, key string, dialects, defects []string, log *slog.Logger) (h http.Handler, stop func(), err error) {
+func newReference(m *engine.Model, o simulator.Options) (h http.Handler, stop func(), err error) {
 	e := engine.New(m, engine.Options{})
-	o := simulator.Options{Engine: e, ModelName: name, Dialects: dialects, Defects: defects, Logger: log}
-	if key != "" {
-		o.Keys = []string{key}
-	}
+	o.Engine = e
 	server, err := simulator.New(o)
 	if err != nil {
 		e.Close()

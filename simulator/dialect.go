@@ -26,6 +26,9 @@ type dialect struct {
 	// versions are what the query parameter api-version may be; without any it
 	// has no meaning, with them it is needed (VER-001 to VER-004).
 	versions []string
+	// annotates writes what content safety found beside prompts and choices;
+	// marksFailure says by finish_reason that it could not look (conflict C21).
+	annotates, marksFailure bool
 	// guards refuse combinations of parameters, in the order of the contract.
 	guards []guard
 }

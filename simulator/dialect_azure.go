@@ -9,6 +9,7 @@ var azureInference = dialect{
 	refusals:   azureError,
 	apiKey:     true,
 	requestIDs: true,
+	annotates:  true,
 	// Of the documents, of the client libraries, and the later ones.
 	versions: []string{"2024-04-01-preview", "2024-05-01-preview", "2025-04-01", "2025-05-01", "2025-05-15-preview"},
 	guards:   llamaGuards, // an extra parameter reaches the same model

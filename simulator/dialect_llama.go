@@ -53,10 +53,11 @@ func atLeastOneToken(name string) []bound {
 
 // llamaV1 is the API of the source document.
 var llamaV1 = dialect{
-	name:     "llama-v1",
-	root:     "/v1",
-	refusals: envelope,
-	guards:   llamaGuards,
+	name:         "llama-v1",
+	root:         "/v1",
+	refusals:     envelope,
+	marksFailure: true,
+	guards:       llamaGuards,
 	routes: []route{
 		{
 			name:       "completions",

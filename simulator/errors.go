@@ -17,6 +17,8 @@ type refusal struct {
 	code    string // stable, for programs; or "" for null
 	header  http.Header
 	input   string // the parameter as it was sent, "" for what is long or unknown
+	// assessment says why a prompt was filtered; otherwise nil.
+	assessment *assessment
 }
 
 func (r *refusal) Error() string { return r.message }
@@ -47,11 +49,15 @@ func appendEnvelope(b []byte, r *refusal) []byte {
 	b = append(b, `{"error":{"message":`...)
 	b = appendString(b, r.message)
 	b = append(b, `,"type":`...)
-	b = appendString(b, r.kind)
+	b = appendStringOrNull(b, r.kind)
 	b = append(b, `,"param":`...)
 	b = appendStringOrNull(b, r.param)
 	b = append(b, `,"code":`...)
 	b = appendStringOrNull(b, r.code)
+	if r.assessment != nil {
+		b = append(b, `,"status":400,"innererror":{"code":"ResponsibleAIPolicyViolation","content_filter_result":`...)
+		b = append(r.assessment.appendTo(b), '}')
+	}
 	return append(b, `}}`...)
 }
 
@@ -88,6 +94,9 @@ var azureError = refusalShape{
 }
 
 func appendAzureError(b []byte, r *refusal) []byte {
+	if r.assessment != nil {
+		return appendEnvelope(b, r) // as the service writes it (conflict C39)
+	}
 	b = append(b, `{"error":{"code":`...)
 	b = appendString(b, r.code)
 	b = append(b, `,"message":`...)

@@ -46,6 +46,11 @@ func (c *call) generate(ctx context.Context) engine.Steps {
 	for _, change := range c.hooks.steps {
 		steps = change(c, steps)
 	}
+	steps = c.count(steps)
+	if c.filter != nil {
+		c.screened = make([]*assessment, c.choices())
+		steps = c.filter.screenSteps(steps, c.screened, c.dialect.marksFailure)
+	}
 	return steps
 }
 
@@ -64,6 +69,21 @@ func (c *call) batch(ctx context.Context) engine.Steps {
 				if !yield(step, err) || err != nil {
 					return
 				}
+			}
+		}
+	}
+}
+
+// count keeps the number of tokens of each choice.
+func (c *call) count(steps engine.Steps) engine.Steps {
+	c.generated = make([]int, c.choices())
+	return func(yield func(engine.Step, error) bool) {
+		for s, err := range steps {
+			if err == nil && s.Choice < len(c.generated) {
+				c.generated[s.Choice] = s.Generated
+			}
+			if !yield(s, err) {
+				return
 			}
 		}
 	}

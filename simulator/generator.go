@@ -31,3 +31,6 @@ func (l local) Prompt(text string) []int { return l.Model().Tokenizer().Prompt(t
 func (l local) ChatPrompt(m []engine.Message) ([]int, error) {
 	return l.Model().ChatPrompt(m)
 }
+
+// Decode returns the text of tokens, with the names of those that are special.
+func (l local) Decode(tokens []int) string { return l.Model().Tokenizer().Decode(tokens, false) }

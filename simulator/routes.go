@@ -146,7 +146,10 @@ func (s *Server) infer(w http.ResponseWriter, r *http.Request, m mount, id strin
 		id:        m.route.shape.idPrefix + id,
 		created:   s.clock().Unix(),
 		model:     s.model,
+		context:   r.Context(),
 		gone:      r.Context().Done(),
+		limiter:   s.limiter,
+		filter:    s.filter,
 	}
 	for _, arm := range s.defects {
 		arm(c)

@@ -22,6 +22,10 @@ type Options struct {
 	// Keys open the endpoint. Without any, authentication is off, and a
 	// warning says so.
 	Keys []string
+	// Quota bounds tokens and requests; the zero value bounds nothing.
+	Quota Quota
+	// Safety screens prompts and completions; the zero value does.
+	Safety Safety
 	// Defects are names from [Defects]: the server breaks the contract in
 	// these ways and no others.
 	Defects []string
@@ -42,6 +46,8 @@ type Server struct {
 	generator Generator
 	model     string
 	keys      keyring
+	limiter   *limiter // nil: no quota
+	filter    *filter  // nil: nothing is screened
 	defects   []arming
 	log       *slog.Logger
 	clock     func() time.Time
@@ -98,6 +104,14 @@ func New(o Options) (*Server, error) {
 	if s.site, err = newSite(served); err != nil {
 		return nil, err
 	}
+	if err := o.Quota.validate(); err != nil {
+		return nil, fmt.Errorf("simulator: Options.Quota: %w", err)
+	}
+	s.limiter = newLimiter(o.Quota, newMemory(s.clock), s.clock)
+	if err := o.Safety.validate(); err != nil {
+		return nil, fmt.Errorf("simulator: Options.Safety: %w", err)
+	}
+	s.filter = newFilter(o.Safety)
 	if s.defects, err = arm(o.Defects); err != nil {
 		return nil, err
 	}

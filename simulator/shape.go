@@ -142,15 +142,39 @@ func (c *call) answer(choices []engine.Choice) []byte {
 		b = c.logprobs(b, tokens)
 		b = append(b, `,"finish_reason":`...)
 		b = appendString(b, string(choice.Finish))
-		b = append(b, '}')
+		b = append(c.annotation(b, i), '}')
 		generated += choice.Generated
 	}
-	b = append(b, `],`...)
+	b = append(c.promptAnnotations(append(b, ']')), ',')
 	b = append(c.usage(b, generated), '}')
 	for _, change := range c.hooks.answer {
 		b = change(c, b)
 	}
 	return b
+}
+
+// annotation appends what content safety found in choice i (SAF-004, SAF-013).
+func (c *call) annotation(b []byte, i int) []byte {
+	if !c.dialect.annotates || i >= len(c.screened) || c.screened[i] == nil {
+		return b
+	}
+	return c.screened[i].appendTo(append(b, `,"content_filter_results":`...))
+}
+
+// promptAnnotations appends what it found in the prompts (SAF-014).
+func (c *call) promptAnnotations(b []byte) []byte {
+	if !c.dialect.annotates || c.screenedPrompts == nil {
+		return b
+	}
+	b = append(b, `,"prompt_filter_results":[`...)
+	for i, a := range c.screenedPrompts {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = appendInt(append(b, `{"prompt_index":`...), i)
+		b = append(a.appendTo(append(b, `,"content_filter_results":`...)), '}')
+	}
+	return append(b, ']')
 }
 
 // chunks turns steps into the documents of a stream. A chunk is valid until
@@ -195,14 +219,15 @@ type chunkWriter struct {
 	tail   string
 	buffer []byte
 	opened []bool
+	begun  bool
 }
 
 func newChunkWriter(c *call) *chunkWriter {
-	w := &chunkWriter{call: c, tail: `}]}`, opened: make([]bool, c.choices())}
+	w := &chunkWriter{call: c, tail: `}`, opened: make([]bool, c.choices())}
 	w.buffer = append(c.head(nil, c.route.shape.chunkObject), `,"choices":[`...)
 	w.head = len(w.buffer)
 	if c.includeUsage() {
-		w.tail = `}],"usage":null}` // STR-032
+		w.tail = `,"usage":null}` // STR-032
 	}
 	return w
 }
@@ -231,11 +256,11 @@ func (w *chunkWriter) text(step engine.Step) []byte {
 	b = append(b, s.deltaBefore...)
 	b = appendString(b, step.Text)
 	b = append(b, s.deltaAfter...)
-	return w.end(b, step.Tokens, "")
+	return w.end(b, step.Choice, step.Tokens, "")
 }
 
 func (w *chunkWriter) chunk(choice int, content string, tokens []engine.Token, finish engine.FinishReason) []byte {
-	return w.end(append(w.start(choice), content...), tokens, finish)
+	return w.end(append(w.start(choice), content...), choice, tokens, finish)
 }
 
 func (w *chunkWriter) start(choice int) []byte {
@@ -245,10 +270,18 @@ func (w *chunkWriter) start(choice int) []byte {
 
 // end writes finish_reason, which is there and null until the last chunk of a
 // choice (clause STR-008).
-func (w *chunkWriter) end(b []byte, tokens []engine.Token, finish engine.FinishReason) []byte {
+func (w *chunkWriter) end(b []byte, choice int, tokens []engine.Token, finish engine.FinishReason) []byte {
 	b = w.call.logprobs(b, tokens)
 	b = append(b, `,"finish_reason":`...)
 	b = appendStringOrNull(b, string(finish))
+	if finish != "" {
+		b = w.call.annotation(b, choice)
+	}
+	b = append(b, '}', ']')
+	if !w.begun {
+		w.begun = true
+		b = w.call.promptAnnotations(b)
+	}
 	w.buffer = append(b, w.tail...)
 	return w.buffer
 }

@@ -27,6 +27,9 @@ func (c *call) setHeader(h http.Header, contentType string) {
 		h.Set("Cache-Control", "no-cache") // STR-024
 		h.Set("X-Accel-Buffering", "no")   // proxies pass each event on (STR-022)
 	}
+	if c.reserved != nil {
+		c.reserved.write(c.context, h)
+	}
 	for _, f := range c.hooks.header {
 		f(c, h)
 	}
