@@ -3,6 +3,7 @@ module github.com/touchstone-llm/touchstone
 go 1.26.0
 
 require (
+	github.com/HdrHistogram/hdrhistogram-go v1.4.0
 	github.com/alecthomas/kong v1.17.0
 	github.com/ardanlabs/jinja v1.8.0
 	github.com/getkin/kin-openapi v0.153.0
