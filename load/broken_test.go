@@ -62,9 +62,9 @@ func TestBrokenTargets(t *testing.T) {
 		}, kind: "http_500", says: "out of memory"},
 		{name: "429", handler: func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Retry-After", "7")
-			http.Error(w, `{"error":{"message":"slow down"}}`, 429)
+			http.Error(w, `{"error":{"message":"slow down"}}`, http.StatusTooManyRequests)
 		}, kind: "http_429", says: "slow down"},
-		{name: "redirect", handler: func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/elsewhere", 307) }, kind: ErrRedirect, says: "/elsewhere"},
+		{name: "redirect", handler: func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/elsewhere", http.StatusTemporaryRedirect) }, kind: ErrRedirect, says: "/elsewhere"},
 		{name: "HTML page", handler: func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, "<html>hello</html>") }, kind: ErrTruncated, says: "without finish_reason"},
 		{name: "JSON instead of a stream", handler: func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Content-Type", "application/json")
@@ -144,7 +144,7 @@ func TestBrokenTargets(t *testing.T) {
 			fmt.Fprint(w, tokenEvent, finishEvent, "data: [DONE]")
 		}), chunks: 1},
 		{name: "a key in the refusal", handler: func(w http.ResponseWriter, r *http.Request) {
-			http.Error(w, `{"error":{"message":"bad key `+strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")+`"}}`, 401)
+			http.Error(w, `{"error":{"message":"bad key `+strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")+`"}}`, http.StatusUnauthorized)
 		}, kind: "http_401", says: "[redacted]"},
 		{name: "body left open behind [DONE]", handler: func(w http.ResponseWriter, r *http.Request) {
 			io.Copy(io.Discard, r.Body)

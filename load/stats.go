@@ -2,7 +2,6 @@ package load
 
 import (
 	"math"
-	"slices"
 	"sort"
 )
 
@@ -69,10 +68,4 @@ func binomialCDF(n int, p float64, k int) float64 {
 		sum += math.Exp(lnN - a - b + float64(i)*math.Log(p) + (f-float64(i))*math.Log1p(-p))
 	}
 	return min(sum, 1)
-}
-
-func sortedCopy(v []int64) []int64 {
-	s := slices.Clone(v)
-	slices.Sort(s)
-	return s
 }

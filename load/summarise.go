@@ -47,7 +47,6 @@ func summarise(records []*Record, windows []Window, slo *SLO) Summary {
 		span.Offered, span.NotSent = span.Offered+w.Offered, span.NotSent+w.NotSent
 	}
 	s.Offered, s.NotSent = span.Offered, span.NotSent
-	var good []*Record
 	values := make([][]int64, len(figures))
 	gaps := newGaps()
 	kinds := map[string]*ErrorCount{}
@@ -70,7 +69,6 @@ func summarise(records []*Record, windows []Window, slo *SLO) Summary {
 		switch {
 		case r.OK():
 			s.OK++
-			good = append(good, r)
 		case r.Error == ErrCancelled:
 			s.Cancelled++
 		default:
