@@ -64,7 +64,9 @@ func TestBrokenTargets(t *testing.T) {
 			w.Header().Set("Retry-After", "7")
 			http.Error(w, `{"error":{"message":"slow down"}}`, http.StatusTooManyRequests)
 		}, kind: "http_429", says: "slow down"},
-		{name: "redirect", handler: func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/elsewhere", http.StatusTemporaryRedirect) }, kind: ErrRedirect, says: "/elsewhere"},
+		{name: "redirect", handler: func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "/elsewhere", http.StatusTemporaryRedirect)
+		}, kind: ErrRedirect, says: "/elsewhere"},
 		{name: "HTML page", handler: func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, "<html>hello</html>") }, kind: ErrTruncated, says: "without finish_reason"},
 		{name: "JSON instead of a stream", handler: func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Content-Type", "application/json")
