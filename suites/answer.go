@@ -2,6 +2,8 @@ package suites
 
 import (
 	"bytes"
+	"compress/gzip"
+	"io"
 	"maps"
 	"net/http"
 	"slices"
@@ -27,6 +29,7 @@ type reply struct {
 	stream *exchange.Stream
 	events []exchange.Event // of the stream, one without its blank line at the end too
 	chunks []chunk          // the JSON events of a stream, in order
+	packed bool             // the body came compressed; Response.Body is decoded
 }
 
 // A chunk is one event of a stream whose payload is a JSON document.
@@ -48,6 +51,8 @@ func newReply(route schemas.Route, probe string, x *exchange.Exchange) *reply {
 	if x.Response == nil {
 		return r
 	}
+	r.unpack()
+	x = r.Exchange
 	if r.streams() && r.looksSSE() {
 		r.stream = x.Response.Stream()
 		r.events = r.stream.Events
@@ -63,6 +68,27 @@ func newReply(route schemas.Route, probe string, x *exchange.Exchange) *reply {
 	}
 	r.doc = parse(x.Response.Body)
 	return r
+}
+
+// unpack decodes a body that came as gzip, in a copy of the exchange. The times
+// of reads are kept, their ends in the decoded body are not known.
+func (r *reply) unpack() {
+	if !strings.EqualFold(r.Response.Header.Get("Content-Encoding"), "gzip") {
+		return
+	}
+	z, err := gzip.NewReader(bytes.NewReader(r.Response.Body))
+	if err != nil {
+		return
+	}
+	decoded, _ := io.ReadAll(z)
+	x, response := *r.Exchange, *r.Response
+	response.Body = decoded
+	response.Reads = slices.Clone(response.Reads)
+	for i := range response.Reads {
+		response.Reads[i].End = len(decoded)
+	}
+	x.Response = &response
+	r.Exchange, r.packed = &x, true
 }
 
 func (r *reply) status() int {

@@ -120,6 +120,7 @@ var nonces = []string{
 
 // probes are all that a run may send, but for calibration, by area.
 var probes = slices.Concat(
+	reqProbes,
 	strProbes,
 	finProbes,
 	rspProbes,

@@ -266,13 +266,37 @@ func good(dialect string, route schemas.Route) (*Facts, []transcript) {
 }
 
 // goodParts are what a good target answers to the probes of further areas.
-var goodParts = []func(*Facts) []transcript{}
+var goodParts = []func(*Facts) []transcript{
+	reqGood,
+}
 
-func judgeTranscripts(id string, level schemas.Level, f *Facts, ts []transcript) ruling {
-	c := &Case{Route: f.Route, Profile: schemas.Interop, Facts: f, why: func(string) string { return "" }}
-	for i, t := range ts {
-		c.replies = append(c.replies, t.reply(f, i))
+// A goodCase is a target without fault: what calibration learns of it, and what
+// it answers.
+type goodCase struct {
+	facts       *Facts
+	transcripts []transcript
+	replies     []*reply
+}
+
+var goodCases = map[string]goodCase{}
+
+// goodOf makes the good case of a route once.
+func goodOf(dialect string, route schemas.Route) goodCase {
+	key := dialect + string(route)
+	if _, made := goodCases[key]; !made {
+		f, ts := good(dialect, route)
+		g := goodCase{f, ts, nil}
+		for i, t := range ts {
+			g.replies = append(g.replies, t.reply(f, i))
+		}
+		goodCases[key] = g
 	}
+	return goodCases[key]
+}
+
+// judge judges replies against a clause of that level.
+func judge(id string, level schemas.Level, f *Facts, rs []*reply) ruling {
+	c := &Case{Route: f.Route, Profile: schemas.Interop, Facts: f, replies: rs, why: func(string) string { return "" }}
 	return c.rule(ruleOf(id), level)
 }
 
@@ -291,6 +315,7 @@ type fault struct {
 // faults by area: every rule must have one.
 var faults = slices.Concat(
 	schFaults,
+	reqFaults,
 	rspFaults,
 	finFaults,
 	strFaults,
@@ -336,21 +361,22 @@ func TestRules(t *testing.T) {
 		}
 		dialect := dialects[slices.IndexFunc(dialects, func(d string) bool { return len(cl.Dialects[d]) > 0 })]
 		for _, route := range cl.Dialects[dialect] {
-			f, ts := good(dialect, route)
-			if got := judgeTranscripts(r.clause, cl.Level(schemas.Interop), f, ts); got.status != reports.Pass {
+			g := goodOf(dialect, route)
+			if got := judge(r.clause, cl.Level(schemas.Interop), g.facts, g.replies); got.status != reports.Pass {
 				t.Errorf("%s on %s of %s: a good target gets %s: %s %+v", r.clause, route, dialect, got.status, got.reason, got.findings)
 			}
 		}
 	}
 	for _, fault := range faults {
 		cl, _ := schemas.Lookup(fault.clause)
-		f, ts := good(cmp.Or(fault.dialect, DialectLlamaV1), cmp.Or(fault.route, schemas.Completions))
+		g := goodOf(cmp.Or(fault.dialect, DialectLlamaV1), cmp.Or(fault.route, schemas.Completions))
+		ts, replies := slices.Clone(g.transcripts), slices.Clone(g.replies)
 		hit := false
 		for i := range ts {
 			if fault.probe != "" && ts[i].probe != fault.probe || fault.label != "" && ts[i].label != fault.label {
 				continue
 			}
-			ts[i].sent = maps.Clone(ts[i].sent)
+			ts[i].sent, ts[i].header = maps.Clone(ts[i].sent), ts[i].header.Clone()
 			before := fmt.Sprintf("%+v", ts[i])
 			if fault.from != "" {
 				ts[i].body = strings.ReplaceAll(ts[i].body, fault.from, fault.to)
@@ -359,12 +385,13 @@ func TestRules(t *testing.T) {
 				fault.edit(&ts[i])
 			}
 			hit = hit || fmt.Sprintf("%+v", ts[i]) != before
+			replies[i] = ts[i].reply(g.facts, i)
 		}
 		if !hit {
 			t.Errorf("%s: the fault changes nothing", fault.clause)
 		}
 		want := map[schemas.Level]reports.Status{schemas.Must: reports.Fail, schemas.Should: reports.Warn, schemas.May: reports.Info}[cl.Level(schemas.Interop)]
-		got := judgeTranscripts(fault.clause, cl.Level(schemas.Interop), f, ts)
+		got := judge(fault.clause, cl.Level(schemas.Interop), g.facts, replies)
 		if got.status != want || len(got.findings) == 0 {
 			t.Errorf("%s: fault in %s gets %s (%s), want %s with a finding", fault.clause, fault.probe, got.status, got.reason, want)
 		}
@@ -380,7 +407,8 @@ func TestRules(t *testing.T) {
 // A target that refuses a parameter by name is unsupported, and one whose
 // answer never came is inconclusive: neither is a fail.
 func TestNoEvidenceIsNoFail(t *testing.T) {
-	f, ts := good(DialectLlamaV1, schemas.Completions)
+	g := goodOf(DialectLlamaV1, schemas.Completions)
+	ts, replies := slices.Clone(g.transcripts), slices.Clone(g.replies)
 	for i := range ts {
 		switch ts[i].probe {
 		case "beam.two":
@@ -388,9 +416,10 @@ func TestNoEvidenceIsNoFail(t *testing.T) {
 		case "stop.stream":
 			ts[i] = transcript{probe: "stop.stream", sent: ts[i].sent, error: "connection reset"}
 		}
+		replies[i] = ts[i].reply(g.facts, i)
 	}
 	for id, want := range map[string]reports.Status{"BEAM-004": reports.Pass, "BEAM-005": reports.Unsupported, "BEAM-001": reports.Unsupported, "STR-020": reports.Inconclusive} {
-		if got := judgeTranscripts(id, schemas.Must, f, ts); got.status != want {
+		if got := judge(id, schemas.Must, g.facts, replies); got.status != want {
 			t.Errorf("%s: %s (%s), want %s", id, got.status, got.reason, want)
 		}
 	}

@@ -22,7 +22,15 @@ import (
 )
 
 // rules are all rules, by area in the order of the register.
-var rules = slices.Concat(schRules, rspRules, finRules, strRules, bstRules, beamRules)
+var rules = slices.Concat(
+	schRules,
+	reqRules,
+	rspRules,
+	finRules,
+	strRules,
+	bstRules,
+	beamRules,
+)
 
 // Enforced lists the ids of the clauses that have a rule.
 func Enforced() []string {
