@@ -2,6 +2,7 @@ package simulator
 
 import (
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 )
@@ -19,8 +20,11 @@ type Defect struct {
 	// Seen cites a real server that did this, or is empty.
 	Seen string `json:"seen,omitempty"`
 
+	// around, if not nil, stands between the client and the server: for what is
+	// wrong before a route is found, or after an answer is written.
+	around func(next http.Handler) http.Handler
 	// arm starts the defect for one server, with any state that it keeps
-	// between calls, and returns what it does to each call.
+	// between calls, and returns what it does to each call. It may be nil beside around.
 	arm func() arming
 }
 
@@ -28,23 +32,35 @@ type Defect struct {
 type arming func(*call)
 
 // register holds the defects in the order of the contract's areas.
-var register = slices.Concat(responseDefects, finishDefects, streamDefects, candidateDefects, beamDefects)
+var register = slices.Concat(
+	requestDefects,
+	responseDefects,
+	finishDefects,
+	streamDefects,
+	candidateDefects,
+	beamDefects,
+)
 
 // Defects returns every defect that the simulator knows, in the order of the
 // areas of the contract.
 func Defects() []Defect { return slices.Clone(register) }
 
-// arm starts the defects that are named.
-func arm(names []string) ([]arming, error) {
+// arm starts the defects that are named, some of them around handler.
+func arm(names []string, handler http.Handler) ([]arming, http.Handler, error) {
 	var armed []arming
 	for _, name := range names {
 		i := slices.IndexFunc(register, func(d Defect) bool { return d.Name == name })
 		if i < 0 {
-			return nil, fmt.Errorf("simulator: Options.Defects: there is no defect %q%s", name, suggestion(name))
+			return nil, nil, fmt.Errorf("simulator: Options.Defects: there is no defect %q%s", name, suggestion(name))
 		}
-		armed = append(armed, register[i].arm())
+		if d := register[i]; d.arm != nil {
+			armed = append(armed, d.arm())
+		}
+		if d := register[i]; d.around != nil {
+			handler = d.around(handler)
+		}
 	}
-	return armed, nil
+	return armed, handler, nil
 }
 
 // suggestion lists the names that are near, for an error.

@@ -144,7 +144,7 @@ var candidateDefects = []Defect{
 		Name:     "best-of-clamped",
 		Sentence: "best_of above the server's limit is accepted and lowered.",
 		Stage:    "range",
-		Clauses:  []string{"BST-013"},
+		Clauses:  []string{"BST-013", "REQ-045"},
 		arm: before("range", func(c *call) {
 			if c.values.bestOf() > mostChoices && c.values.given("best_of") {
 				c.values.set("best_of", int64(4), "4")

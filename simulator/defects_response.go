@@ -179,7 +179,7 @@ var responseDefects = []Defect{
 		Name:     "n-ignored",
 		Sentence: "n above 1 is accepted and one choice returned, but by beam search.",
 		Stage:    "generate",
-		Clauses:  []string{"RSP-013", "STR-019", "BST-003", "BST-005"},
+		Clauses:  []string{"RSP-013", "STR-019", "BST-003", "BST-005", "REQ-055"},
 		Seen:     "ollama#6948",
 		arm: asked(func(_ *call, r *engine.Request) {
 			if !r.UseBeamSearch {
@@ -191,7 +191,7 @@ var responseDefects = []Defect{
 		Name:     "choices-empty",
 		Sentence: "n above 1 is answered with no choices, but by beam search.",
 		Stage:    "shape",
-		Clauses:  []string{"SCH-001", "RSP-013", "BST-003", "BST-005"},
+		Clauses:  []string{"SCH-001", "RSP-013", "BST-003", "BST-005", "REQ-055"},
 		arm: answers(func(c *call, o *object) {
 			if c.request.N > 1 && !c.request.UseBeamSearch {
 				o.set("choices", "[]")
@@ -303,12 +303,15 @@ var responseDefects = []Defect{
 	},
 	{
 		Name:     "error-with-200",
-		Sentence: "Refusals have the status 200.",
+		Sentence: "The refusal of a top_p out of range has the status 200.",
 		Stage:    "wire",
-		Clauses:  []string{"SCH-001", "RSP-002", "RSP-011", "RSP-022", "STR-001", "STR-025", "BST-001", "BST-002", "BST-008", "BST-009", "BST-010", "BST-013", "BEAM-001", "BEAM-002", "BEAM-003", "BEAM-009"},
+		Clauses:  []string{"SCH-001", "RSP-002", "RSP-011", "RSP-022"},
 		Seen:     "preloop#121",
 		arm: always(func(c *call) {
 			c.hooks.refuse = append(c.hooks.refuse, func(_ *call, w http.ResponseWriter, r *refusal) bool {
+				if r.param != "top_p" || r.code != codeRange {
+					return false
+				}
 				masked := *r
 				masked.status = http.StatusOK
 				c.dialect.writeRefusal(w, &masked)

@@ -49,6 +49,7 @@ type Server struct {
 	limiter   *limiter // nil: no quota
 	filter    *filter  // nil: nothing is screened
 	defects   []arming
+	handler   http.Handler // serve, with the defects that stand around it
 	log       *slog.Logger
 	clock     func() time.Time
 	newID     func() string
@@ -112,7 +113,7 @@ func New(o Options) (*Server, error) {
 		return nil, fmt.Errorf("simulator: Options.Safety: %w", err)
 	}
 	s.filter = newFilter(o.Safety)
-	if s.defects, err = arm(o.Defects); err != nil {
+	if s.defects, s.handler, err = arm(o.Defects, http.HandlerFunc(s.serve)); err != nil {
 		return nil, err
 	}
 	if len(o.Keys) == 0 {
@@ -159,7 +160,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			panic(p)
 		}
 	}()
-	s.serve(sent, r)
+	s.handler.ServeHTTP(sent, r)
 }
 
 // A recorder remembers what was sent, for the log.

@@ -33,6 +33,9 @@ type probe struct {
 	opts []exchange.Option
 	// then names a probe that is sent when this one is over.
 	then string
+	// last holds the probe back until all others have been answered: it may
+	// leave a bad target unable to answer.
+	last bool
 	// hostile marks requests that a target must refuse: the control request
 	// follows them (ERR-011), once for all of the probe.
 	hostile bool
@@ -95,6 +98,9 @@ func (fs *futures) start(ctx context.Context, p *probe, f *Facts) {
 	}
 	go func() {
 		defer close(fu.done)
+		if p.last {
+			fs.others(ctx)
+		}
 		fs.session.send(ctx, p, f, p.asks(f))
 		if next := probeByName[p.then]; next != nil {
 			fs.session.send(ctx, next, f, next.asks(f))
@@ -103,6 +109,24 @@ func (fs *futures) start(ctx context.Context, p *probe, f *Facts) {
 			fs.session.send(ctx, &after, f, []ask{{label: p.name, prompt: plainPrompt(f.Route), body: f.greedy(1)}})
 		}
 	}()
+}
+
+// others waits for every probe that is not to come last.
+func (fs *futures) others(ctx context.Context) {
+	fs.mu.Lock()
+	var pending []*future
+	for _, fu := range fs.started {
+		if !fu.probe.last {
+			pending = append(pending, fu)
+		}
+	}
+	fs.mu.Unlock()
+	for _, fu := range pending {
+		select {
+		case <-fu.done:
+		case <-ctx.Done():
+		}
+	}
 }
 
 // after is the control request that follows hostile probes (ERR-011); its

@@ -113,8 +113,7 @@ var reqProbes = append(negativeProbes(reqNegatives),
 	}},
 	probe{name: "twice", asks: func(f *Facts) []ask {
 		b := rawBody(f, shortPrompt)
-		b = append(b[:len(b)-1:len(b)-1], b[1:]...)
-		b[len(rawBody(f, shortPrompt))-1] = ','
+		b = append(append(b[:len(b)-1:len(b)-1], ','), b[1:]...)
 		return []ask{{wire: wire{raw: b}}, {wire: wire{raw: b}}, {wire: wire{raw: b}}}
 	}},
 	probe{name: "scripts", asks: func(f *Facts) []ask {

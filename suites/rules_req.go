@@ -93,7 +93,7 @@ var reqRules = append(negativeRules(reqNegatives), []rule{
 		}
 	}},
 	{clause: "REQ-034", reads: []string{"default.length"}, judge: func(c *Case) { c.defaultLength(16, true) }},
-	{clause: "REQ-035", reads: []string{"default.length"}, judge: sameDefault},
+	{clause: "REQ-035", reads: []string{"default.length", "greedy.stream"}, judge: sameDefault},
 	{clause: "REQ-036", reads: []string{"default.length"}, judge: func(c *Case) { c.defaultLength(256, false) }},
 	{clause: "REQ-037", reads: []string{"default.length", "default.null"}, judge: nullLength},
 	{clause: "REQ-038", reads: []string{"length"}, judge: bounded},
@@ -338,12 +338,12 @@ func compressed(c *Case) {
 	} else if r.ok() {
 		c.wantControl(r)
 	}
-	if !s.ok() {
+	if !s.ok() || !s.packed {
 		return
 	}
 	if len(s.chunks) == 0 {
 		c.fail(s, "body", "events once decoded", "something else")
-	} else if s.packed && len(s.Response.Reads) < min(4, len(s.chunks)) {
+	} else if len(s.Response.Reads) < min(4, len(s.chunks)) {
 		c.fail(s, "body", fmt.Sprintf("%d events, each flushed by the compressor", len(s.chunks)), fmt.Sprintf("%d reads", len(s.Response.Reads)))
 	}
 }
@@ -436,6 +436,10 @@ func sameDefault(c *Case) {
 	}
 	if !r.ok() || !s.ok() || s.stream == nil {
 		c.inconclusive("the request without max_tokens was not answered both ways")
+		return
+	}
+	if g := first(c.streams("greedy.stream")); g == nil || g.streamText(0) != c.Facts.Capped {
+		c.inconclusive("streams differ from plain answers anyhow (STR-018)")
 		return
 	}
 	if n, ok := r.completionTokens(); ok {

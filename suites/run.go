@@ -157,20 +157,30 @@ func (k *check) begin(ctx context.Context) {
 				}
 			}
 		}
-		for _, f := range facts {
-			if !f.Served {
+		for _, last := range []bool{false, true} {
+			k.start(ctx, facts, last)
+		}
+	})
+}
+
+// start starts the probes that the chosen clauses read, those that come last or
+// those that do not.
+func (k *check) start(ctx context.Context, facts []*Facts, last bool) {
+	for _, f := range facts {
+		if !f.Served {
+			continue
+		}
+		for _, c := range k.clauses {
+			if !slices.Contains(k.routes(c), f.Route) || k.unclaimed(c) != "" {
 				continue
 			}
-			for _, c := range k.clauses {
-				if !slices.Contains(k.routes(c), f.Route) || k.unclaimed(c) != "" {
-					continue
-				}
-				for _, name := range ruleOf(c.ID).reads {
-					k.futures.start(ctx, probeByName[name], f)
+			for _, name := range ruleOf(c.ID).reads {
+				if p := probeByName[name]; p.last == last {
+					k.futures.start(ctx, p, f)
 				}
 			}
 		}
-	})
+	}
 }
 
 // routes are those of the target on which a clause is judged.
