@@ -116,7 +116,11 @@ var requestDefects = []Defect{
 				mu.Lock()
 				defer mu.Unlock()
 				if seen[c.route.name]++; seen[c.route.name]%2 == 0 {
-					return smallBody(c.route.path)
+					once := &object{}
+					for _, m := range parseObject(string(b)).members {
+						once.set(m.name, m.raw)
+					}
+					return []byte(once.String())
 				}
 				return b
 			})

@@ -190,7 +190,7 @@ func (s *session) send(ctx context.Context, p *probe, f *Facts, asks []ask) {
 	}
 	var sends []func()
 	for _, a := range asks {
-		sends = append(sends, func() { s.ask(ctx, s.gov.persist, f.Route, p.name, a, false, p.opts...) })
+		sends = append(sends, func() { s.ask(ctx, s.gov.persist, f.Route, p.name, a, p.once, p.opts...) })
 	}
 	s.gov.alone(sends)
 }

@@ -28,7 +28,7 @@ var strProbes = []probe{
 		}
 		return out
 	}},
-	{name: "disconnect", needs: needLong, together: true, last: true, then: "reconnect", opts: []exchange.Option{exchange.StopWhen(gone)},
+	{name: "disconnect", needs: needLong, together: true, last: true, once: true, then: "reconnect", opts: []exchange.Option{exchange.StopWhen(gone)},
 		asks: func(f *Facts) []ask {
 			var out []ask
 			for range 8 {
