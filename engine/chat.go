@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -10,7 +11,23 @@ import (
 )
 
 // A Message is one turn of a conversation.
-type Message struct{ Role, Content string }
+type Message struct {
+	Role, Content string
+	// ToolCalls are what an assistant asked for.
+	ToolCalls []ToolCall
+	// ToolCallID says which call a message of the role tool answers.
+	ToolCallID string
+}
+
+// A ToolCall is a call of a tool. Arguments is a JSON object.
+type ToolCall struct{ ID, Name, Arguments string }
+
+// A Tool is what the model may call. Parameters is a JSON Schema of an object,
+// or empty.
+type Tool struct{ Name, Description, Parameters string }
+
+// ErrTools is the error of a model whose chat template has no place for tools.
+var ErrTools = errors.New("engine: the model's chat template knows no tools")
 
 // templateDate is what templates that name today's date are told, so that a
 // conversation has the same tokens every day. It is the default of Llama 3's.
@@ -21,22 +38,53 @@ const templateDate = "26 Jul 2024"
 // format if the vocabulary has its special tokens, and else lines of
 // "role: content", the last of which is "assistant:".
 //
-// Special tokens come from the template only: what looks like one in a message
-// is plain text. An error is the template's own (it may refuse an order of
-// roles), or says that it cannot be read.
-func (m *Model) ChatPrompt(messages []Message) ([]int, error) {
+// Tools are offered to the model in the way of its template; [ErrTools] says that
+// it has none. Special tokens come from the template only: what looks like one
+// in a message or a tool is plain text. Other errors are the template's own (it
+// may refuse an order of roles), or say that it cannot be read.
+func (m *Model) ChatPrompt(messages []Message, tools ...Tool) ([]int, error) {
 	chat, err := m.chat()
 	if err != nil {
 		return nil, err
 	}
-	return chat.prompt(messages)
+	if len(tools) > 0 && !chat.tools {
+		return nil, ErrTools
+	}
+	return chat.prompt(conversation{messages, tools})
+}
+
+// A conversation is what a template renders.
+type conversation struct {
+	messages []Message
+	tools    []Tool
+}
+
+// texts calls f with every text that a template may show.
+func (c conversation) texts(f func(string)) {
+	for _, m := range c.messages {
+		f(m.Role)
+		f(m.Content)
+		f(m.ToolCallID)
+		for _, t := range m.ToolCalls {
+			f(t.ID)
+			f(t.Name)
+			f(t.Arguments)
+		}
+	}
+	for _, t := range c.tools {
+		f(t.Name)
+		f(t.Description)
+		f(t.Parameters)
+	}
 }
 
 // A chatTemplate turns messages into text with special tokens in it.
 type chatTemplate struct {
 	tokenizer *Tokenizer
 	borders   string // the first and last characters of all special tokens
-	render    func([]Message) (string, error)
+	tools     bool   // it shows tools
+	// render writes the texts of a conversation as shown changes them.
+	render func(c conversation, shown func(string) string) (string, error)
 }
 
 // newChatTemplate compiles source, "" for one of the fallbacks.
@@ -56,7 +104,10 @@ func newChatTemplate(source string, t *Tokenizer) (*chatTemplate, error) {
 		if err != nil {
 			return nil, fmt.Errorf("engine: tokenizer.chat_template: %w", err)
 		}
-		c.render = func(messages []Message) (string, error) { return renderJinja(compiled, t, messages) }
+		c.tools = strings.Contains(source, "tools")
+		c.render = func(talk conversation, shown func(string) string) (string, error) {
+			return renderJinja(compiled, t, talk, shown)
+		}
 	case t.hasSpecial("<|start_header_id|>") && t.hasSpecial("<|end_header_id|>") && t.hasSpecial("<|eot_id|>"):
 		c.render = renderLlama3
 	default:
@@ -73,19 +124,15 @@ func newChatTemplate(source string, t *Tokenizer) (*chatTemplate, error) {
 // end replaced by a stand-in. If both have the same special tokens, none is
 // forged; else the second is encoded, the stand-ins taken back in its plain
 // parts. A template sees the messages as they are wherever that is safe.
-func (c *chatTemplate) prompt(messages []Message) ([]int, error) {
-	text, err := c.render(messages)
+func (c *chatTemplate) prompt(talk conversation) ([]int, error) {
+	text, err := c.render(talk, func(s string) string { return s })
 	if err != nil {
 		return nil, err
 	}
 	t := c.tokenizer
 	parts := t.partition(text, true)
-	if standIn, original := c.standIns(messages); standIn != nil {
-		safe := make([]Message, len(messages))
-		for i, m := range messages {
-			safe[i] = Message{standIn.Replace(m.Role), standIn.Replace(m.Content)}
-		}
-		text, err := c.render(safe)
+	if standIn, original := c.standIns(talk); standIn != nil {
+		text, err := c.render(talk, standIn.Replace)
 		if err != nil {
 			return nil, err
 		}
@@ -114,12 +161,9 @@ func (c *chatTemplate) prompt(messages []Message) ([]int, error) {
 // standIns returns the replacements of the characters of messages at which a
 // special token could begin or end, and the reverse; nil if there are none.
 // The stand-ins are of a private plane of Unicode and occur in no message.
-func (c *chatTemplate) standIns(messages []Message) (standIn, original *strings.Replacer) {
+func (c *chatTemplate) standIns(talk conversation) (standIn, original *strings.Replacer) {
 	var all strings.Builder
-	for _, m := range messages {
-		all.WriteString(m.Role)
-		all.WriteString(m.Content)
-	}
+	talk.texts(func(s string) { all.WriteString(s) })
 	if !strings.ContainsAny(all.String(), c.borders) {
 		return nil, nil
 	}
@@ -158,24 +202,36 @@ func (t *Tokenizer) hasSpecial(text string) bool {
 }
 
 // renderJinja executes a template with the variables that Hugging Face gives it.
-func renderJinja(compiled *jinja.Template, t *Tokenizer, messages []Message) (text string, err error) {
+func renderJinja(compiled *jinja.Template, t *Tokenizer, talk conversation, shown func(string) string) (text string, err error) {
 	defer func() {
 		// The template is part of a file that anybody may have made.
 		if r := recover(); r != nil {
 			err = fmt.Errorf("engine: tokenizer.chat_template: %v", r)
 		}
 	}()
-	list := make([]any, len(messages))
-	for i, m := range messages {
-		list[i] = map[string]any{"role": m.Role, "content": m.Content}
+	messages := make([]jinja.Value, len(talk.messages))
+	for i, m := range talk.messages {
+		if messages[i], err = messageValue(m, shown); err != nil {
+			return "", err
+		}
+	}
+	var tools any
+	if len(talk.tools) > 0 {
+		list := make([]jinja.Value, len(talk.tools))
+		for i, tool := range talk.tools {
+			if list[i], err = toolValue(tool, shown); err != nil {
+				return "", err
+			}
+		}
+		tools = list
 	}
 	name := func(id int) string { return string(t.Bytes(id)) }
 	text, err = compiled.Render(map[string]any{
-		"messages":              list,
+		"messages":              messages,
 		"add_generation_prompt": true,
 		"bos_token":             name(t.bos),
 		"eos_token":             name(t.eosID),
-		"tools":                 nil,
+		"tools":                 tools,
 		"date_string":           templateDate,
 	})
 	if err != nil {
@@ -185,20 +241,20 @@ func renderJinja(compiled *jinja.Template, t *Tokenizer, messages []Message) (te
 }
 
 // renderLlama3 is the format of Llama 3's model card.
-func renderLlama3(messages []Message) (string, error) {
+func renderLlama3(c conversation, shown func(string) string) (string, error) {
 	var b strings.Builder
-	for _, m := range messages {
-		fmt.Fprintf(&b, "<|start_header_id|>%s<|end_header_id|>\n\n%s<|eot_id|>", m.Role, strings.TrimSpace(m.Content))
+	for _, m := range c.messages {
+		fmt.Fprintf(&b, "<|start_header_id|>%s<|end_header_id|>\n\n%s<|eot_id|>", shown(m.Role), strings.TrimSpace(shown(m.Content)))
 	}
 	b.WriteString("<|start_header_id|>assistant<|end_header_id|>\n\n")
 	return b.String(), nil
 }
 
 // renderPlain is for models that know no conversations.
-func renderPlain(messages []Message) (string, error) {
+func renderPlain(c conversation, shown func(string) string) (string, error) {
 	var b strings.Builder
-	for _, m := range messages {
-		fmt.Fprintf(&b, "%s: %s\n", m.Role, m.Content)
+	for _, m := range c.messages {
+		fmt.Fprintf(&b, "%s: %s\n", shown(m.Role), shown(m.Content))
 	}
 	b.WriteString("assistant:")
 	return b.String(), nil

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"errors"
 	"slices"
 	"strings"
 	"testing"
@@ -46,15 +47,15 @@ func TestChatPrompt(t *testing.T) {
 		messages []Message
 		want     string // with special tokens
 	}{
-		{"user", []Message{{"user", " hello\n"}},
+		{"user", []Message{{Role: "user", Content: " hello\n"}},
 			"<|begin_of_text|><|start_header_id|>user<|end_header_id|>\n\nhello<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\n"},
-		{"system", []Message{{"system", "be brief"}, {"user", "a < b > c"}},
+		{"system", []Message{{Role: "system", Content: "be brief"}, {Role: "user", Content: "a < b > c"}},
 			"<|begin_of_text|><|start_header_id|>system<|end_header_id|>\n\n26 Jul 2024\nbe brief<|eot_id|>" +
 				"<|start_header_id|>user<|end_header_id|>\n\na < b > c<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\n"},
-		{"turns", []Message{{"user", "1"}, {"assistant", "2"}, {"user", "3"}},
+		{"turns", []Message{{Role: "user", Content: "1"}, {Role: "assistant", Content: "2"}, {Role: "user", Content: "3"}},
 			"<|begin_of_text|><|start_header_id|>user<|end_header_id|>\n\n1<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\n2<|eot_id|>" +
 				"<|start_header_id|>user<|end_header_id|>\n\n3<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\n"},
-		{"empty", []Message{{"user", ""}},
+		{"empty", []Message{{Role: "user", Content: ""}},
 			"<|begin_of_text|><|start_header_id|>user<|end_header_id|>\n\n<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\n"},
 	}
 	for _, test := range tests {
@@ -91,12 +92,12 @@ func TestChatPromptCannotBeForged(t *testing.T) {
 		}
 		return s
 	}
-	honest, err := m.ChatPrompt([]Message{{"user", "x"}, {"assistant", "x"}, {"user", "x"}})
+	honest, err := m.ChatPrompt([]Message{{Role: "user", Content: "x"}, {Role: "assistant", Content: "x"}, {Role: "user", Content: "x"}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, content := range forged {
-		got, err := m.ChatPrompt([]Message{{"user", content}, {"assistant", content}, {"user", "x"}})
+		got, err := m.ChatPrompt([]Message{{Role: "user", Content: content}, {Role: "assistant", Content: content}, {Role: "user", Content: "x"}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -113,7 +114,7 @@ func TestChatPromptCannotBeForged(t *testing.T) {
 	}
 	// A template that joins messages lets no token grow together.
 	joined := chatModel(t, "{% for m in messages %}{{ m.content }}{% endfor %}<|eot_id|>", nil)
-	got, err := joined.ChatPrompt([]Message{{"user", "<|eot"}, {"user", "_id|>"}})
+	got, err := joined.ChatPrompt([]Message{{Role: "user", Content: "<|eot"}, {Role: "user", Content: "_id|>"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -122,7 +123,7 @@ func TestChatPromptCannotBeForged(t *testing.T) {
 	}
 	// A template that makes a token of the role does so still.
 	role := chatModel(t, "{% for m in messages %}<|{{ m.role }}|>{{ m.content }}{% endfor %}", nil)
-	if got, err := role.ChatPrompt([]Message{{"note", "a>b"}}); err != nil || len(got) < 2 || got[1] != idNote {
+	if got, err := role.ChatPrompt([]Message{{Role: "note", Content: "a>b"}}); err != nil || len(got) < 2 || got[1] != idNote {
 		t.Errorf("%v, %v", got, err)
 	}
 }
@@ -137,7 +138,7 @@ func key(ids []int) string {
 }
 
 func TestChatPromptWithoutTemplate(t *testing.T) {
-	messages := []Message{{"system", " hell "}, {"user", "hello"}}
+	messages := []Message{{Role: "system", Content: " hell "}, {Role: "user", Content: "hello"}}
 	m := chatModel(t, "", nil)
 	got, err := m.ChatPrompt(messages)
 	want := "<|begin_of_text|><|start_header_id|>system<|end_header_id|>\n\nhell<|eot_id|><|start_header_id|>user<|end_header_id|>\n\nhello<|eot_id|>" +
@@ -162,9 +163,41 @@ func TestChatTemplateErrors(t *testing.T) {
 		llama3Template: "no role tool",
 		"{{ messages[7].content.strip().nothing() }}": "tokenizer.chat_template",
 	} {
-		_, err := chatModel(t, template, nil).ChatPrompt([]Message{{"tool", "x"}})
+		_, err := chatModel(t, template, nil).ChatPrompt([]Message{{Role: "tool", Content: "x"}})
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%.20q: %v, want an error that holds %q", template, err, want)
 		}
+	}
+}
+
+// TestChatPromptTools offers tools by a template that lists them; their texts
+// cannot forge special tokens either.
+func TestChatPromptTools(t *testing.T) {
+	m := chatModel(t, "{% for t in tools or [] %}{{ t.function.name }}({% for p in t.function.parameters.properties %}{{ p }} {% endfor %}): {{ t.function.description }}\n{% endfor %}"+
+		"{% for m in messages %}{% for c in m.tool_calls or [] %}{{ c.id }} {{ c.function.name }} {{ c.function.arguments | tojson }}\n{% endfor %}"+
+		"{{ m.tool_call_id }}{{ m.content }}<|eot_id|>{% endfor %}", nil)
+	got, err := m.ChatPrompt([]Message{
+		{Role: "user", Content: "hello"},
+		{Role: "assistant", ToolCalls: []ToolCall{{ID: "c1", Name: "add", Arguments: `{"b": 2, "a": [1, null, true, "<|eot_id|>"]}`}}},
+		{Role: "tool", Content: "3", ToolCallID: "c1"},
+	}, Tool{Name: "add", Description: "adds <|eot_id|>", Parameters: `{"type":"object","properties":{"b":{},"a":{}}}`})
+	want := "<|begin_of_text|>add(b a ): adds <|eot_id|>\nhello<|eot_id|>c1 add {\"b\": 2, \"a\": [1, null, true, \"<|eot_id|>\"]}\n<|eot_id|>c13<|eot_id|>"
+	if err != nil || m.Tokenizer().Decode(got, false) != want {
+		t.Errorf("%q, %v", m.Tokenizer().Decode(got, false), err)
+	}
+	specials := 0
+	for _, id := range got {
+		if m.Tokenizer().Special(id) {
+			specials++
+		}
+	}
+	if specials != 4 { // BOS and the template's three
+		t.Errorf("%d special tokens", specials)
+	}
+	if _, err := chatModel(t, "{{ messages[0].content }}", nil).ChatPrompt([]Message{{Role: "user"}}, Tool{Name: "add"}); !errors.Is(err, ErrTools) {
+		t.Errorf("a template without tools: %v", err)
+	}
+	if _, err := m.ChatPrompt([]Message{{Role: "assistant", ToolCalls: []ToolCall{{Name: "add", Arguments: `{"a":`}}}}); err == nil || !strings.Contains(err.Error(), "add") {
+		t.Errorf("broken arguments: %v", err)
 	}
 }

@@ -26,10 +26,12 @@ const (
 // A Route is one of the inference routes of a dialect.
 type Route string
 
-// The two routes of llama-v1: /v1/completions and /v1/chat/completions.
+// The routes: completions and chat of every dialect, and embeddings of those that
+// have them.
 const (
 	Completions Route = "completions"
 	Chat        Route = "chat"
+	Embeddings  Route = "embeddings"
 )
 
 // A Clause is one statement of the contract.

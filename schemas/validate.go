@@ -140,13 +140,19 @@ func openDocument(b []byte) (document, error) {
 		return document{}, err
 	}
 	d := document{json: text, schemas: map[schemaKey]*openapi3.Schema{}}
-	for route, prefix := range map[Route]string{Completions: "Completion", Chat: "ChatCompletion"} {
+	for route, prefix := range map[Route]string{Completions: "Completion", Chat: "ChatCompletion", Embeddings: "Embeddings"} {
+		if route == Embeddings && t.Components.Schemas["EmbeddingsRequest"] == nil {
+			continue
+		}
 		for kind, name := range map[Kind]string{
 			RequestBody:  prefix + "Request",
 			ResponseBody: prefix + "Response",
 			Chunk:        prefix + "Chunk",
 			ErrorBody:    "ErrorResponse",
 		} {
+			if route == Embeddings && kind == Chunk {
+				continue // they do not stream
+			}
 			ref := t.Components.Schemas[name]
 			if ref == nil {
 				return document{}, fmt.Errorf("no schema %s", name)

@@ -33,7 +33,9 @@ type call struct {
 	values   values
 	prompts  [][]int // one, but for a batch
 	prompt   []int   // the longest of them
-	request  engine.Request
+	// constraint is what the text must match; nil is anything.
+	constraint *engine.Constraint
+	request    engine.Request
 
 	reserved        *reservation
 	screenedPrompts []*assessment
@@ -88,6 +90,10 @@ func (c *call) ahead(stage string) *refusal {
 // respond generates and sends. Whatever happens, the generation is over when it
 // returns.
 func (c *call) respond(ctx context.Context, w http.ResponseWriter) {
+	if c.route.respond != nil {
+		c.route.respond(c, ctx, w)
+		return
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	steps := c.generate(ctx)

@@ -1,5 +1,7 @@
 package simulator
 
+import "strings"
+
 // combination is the stage of that name: parameters that are right alone but
 // not together. The order is vLLM's and the catalog's ('Combination matrix');
 // the first guard that fires names the error.
@@ -9,6 +11,22 @@ func combination(c *call) *refusal {
 			return bad
 		}
 	}
+	return c.constrain()
+}
+
+// constrain finds what the text must match: a call of a tool if there must be
+// one, else what response_format says.
+func (c *call) constrain() *refusal {
+	if c.values.callNeeded() {
+		constraint, err := callConstraint(c.values.offered())
+		if err != nil {
+			return unsupported("tool_choice", "tool_choice cannot be enforced: %s.", strings.TrimPrefix(err.Error(), "engine: "))
+		}
+		c.constraint = constraint
+		return nil
+	}
+	f, _ := c.values.typed["response_format"].(format)
+	c.constraint = f.constraint
 	return nil
 }
 
@@ -16,17 +34,41 @@ func combination(c *call) *refusal {
 type guard func(values) *refusal
 
 // llamaGuards are those of vLLM and of the source document.
-var llamaGuards = []guard{lengthNames, candidates, beams, greedySampling, streaming, streamOptions}
+var llamaGuards = []guard{lengthNames, candidates, shortest, beams, samplingOnly, greedySampling, streaming, streamOptions, toolChoices}
 
 // openAIGuards lack beams, which OpenAI's API has not, and let greedy choices be
 // equal (REQ-059).
-var openAIGuards = []guard{lengthNames, candidates, topLogprobs, streaming, streamOptions}
+var openAIGuards = []guard{lengthNames, echoOnly, noSuffix, candidates, topLogprobs, streaming, streamOptions, toolChoices}
 
 // lengthNames: max_tokens has two names, which must agree (REQ-074).
 func lengthNames(v values) *refusal {
 	if v.given("max_tokens") && v.given("max_completion_tokens") && v.int("max_tokens") != v.int("max_completion_tokens") {
 		return invalid(codeCombination, "max_completion_tokens",
 			"max_completion_tokens and max_tokens differ (%d and %d); send one of them.", v.int("max_completion_tokens"), v.int("max_tokens"))
+	}
+	return nil
+}
+
+// shortest: an answer cannot be longer than it may be.
+func shortest(v values) *refusal {
+	if _, set := v.typed[v.lengthName()]; set && v.int("min_tokens") > v.maxTokens() {
+		return invalid(codeCombination, "min_tokens", "min_tokens must be less than or equal to max_tokens=%d, got %d.", v.maxTokens(), v.int("min_tokens"))
+	}
+	return nil
+}
+
+// echoOnly: without an answer there must be an echo.
+func echoOnly(v values) *refusal {
+	if v.given("max_tokens") && v.int("max_tokens") == 0 && !v.flag("echo") {
+		return invalid(codeRange, "max_tokens", "max_tokens must be at least 1, or 0 with echo, got 0.")
+	}
+	return nil
+}
+
+// noSuffix: the model cannot write towards an end.
+func noSuffix(v values) *refusal {
+	if v.text("suffix") != "" {
+		return unsupported("suffix", "suffix is not supported by this model; remove it.")
 	}
 	return nil
 }
@@ -59,6 +101,20 @@ func beams(v values) *refusal {
 		return invalid(codeCombination, "temperature", "temperature must be 0 when using beam search.")
 	case v.number("top_p") != 1:
 		return invalid(codeCombination, "top_p", "top_p must be 1 when using beam search.")
+	case v.given("top_k") && v.int("top_k") != -1:
+		return invalid(codeCombination, "top_k", "top_k must be -1 when using beam search.")
+	}
+	return nil
+}
+
+// samplingOnly: what only beams have has its default without them.
+func samplingOnly(v values) *refusal {
+	switch {
+	case v.flag("use_beam_search"):
+	case v.given("early_stopping") && v.typed["early_stopping"] != false:
+		return invalid(codeCombination, "early_stopping", "early_stopping is not effective and must be False when not using beam search.")
+	case v.given("length_penalty") && v.number("length_penalty") != 1:
+		return invalid(codeCombination, "length_penalty", "length_penalty is not effective and must be the default value of 1.0 when not using beam search.")
 	}
 	return nil
 }

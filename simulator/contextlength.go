@@ -6,6 +6,9 @@ import "github.com/touchstone-llm/touchstone/engine"
 // context (clauses CTX-001 to CTX-010). The prompt is never cut; n and best_of
 // do not count, as each candidate has the context to itself.
 func contextLength(c *call) *refusal {
+	if c.route.context != nil {
+		return c.route.context(c)
+	}
 	if bad := c.encode(); bad != nil {
 		return bad
 	}
@@ -16,6 +19,9 @@ func contextLength(c *call) *refusal {
 		}
 	}
 	c.capLength(max(1, most-len(c.prompt)))
+	if bad := shortest(c.values); bad != nil {
+		return bad
+	}
 	if asked := c.values.maxTokens(); asked > most-len(c.prompt) {
 		return tooLong(c, most, asked)
 	}
@@ -50,10 +56,9 @@ func tooLong(c *call, most, asked int) *refusal {
 func (c *call) encode() *refusal {
 	switch input := c.values.typed[c.route.input().name].(type) {
 	case []engine.Message:
-		tokens, err := c.generator.ChatPrompt(input)
+		tokens, err := c.generator.ChatPrompt(input, c.values.offered())
 		if err != nil {
-			c.log.Info("chat template", "error", err)
-			return invalid(codeCombination, "messages", "The model's chat template cannot render these messages; change their roles or order.")
+			return cannotRender(c, err)
 		}
 		c.prompts = [][]int{tokens}
 	case string:
@@ -67,10 +72,16 @@ func (c *call) encode() *refusal {
 			}
 			for _, id := range tokens {
 				if id >= vocabulary {
-					return invalid(codeRange, "prompt", "prompt %d holds the token id %d; the model has %d tokens.", i, id, vocabulary)
+					return invalid(codeRange, c.route.input().name, "%s %d holds the token id %d; the model has %d tokens.", c.route.input().name, i, id, vocabulary)
 				}
 			}
 			c.prompts = append(c.prompts, tokens)
+		}
+	}
+	biases, _ := c.values.typed["logit_bias"].(map[int]float64)
+	for id := range biases {
+		if vocabulary := c.generator.Config().VocabSize; id >= vocabulary {
+			return invalid(codeRange, "logit_bias", "logit_bias holds the token id %d; the model has %d tokens.", id, vocabulary)
 		}
 	}
 	for _, p := range c.prompts {

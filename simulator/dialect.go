@@ -1,8 +1,10 @@
 package simulator
 
 import (
+	"context"
 	"fmt"
 	"math"
+	"net/http"
 	"slices"
 	"strings"
 )
@@ -39,6 +41,10 @@ type route struct {
 	path       string
 	parameters []parameter
 	shape      shape
+	// context and respond take the place of the stages of those names where
+	// nothing is generated; nil for the usual ones.
+	context func(*call) *refusal
+	respond func(*call, context.Context, http.ResponseWriter)
 	// extras lets the header extra-parameters decide on parameters that are
 	// marked as extra or have no row (EXT-001 to EXT-014).
 	extras bool
@@ -146,7 +152,15 @@ const (
 	integers kind = "an array of integers"
 	prompts  kind = "a string, an array of strings, an array of token ids or an array of arrays of token ids"
 	messages kind = "an array of messages"
-	options  kind = `an object with the member "include_usage"`
+	// As azure-inference and openai have them, with parts and calls of tools.
+	conversation   kind = "an array of messages, each with role and content"
+	tools          kind = "an array of tools"
+	inputs         kind = "a string or an array of strings to embed"
+	stopping       kind = `true, false or "never"`
+	toolChoice     kind = `"none", "auto", "required" or an object that names a function`
+	responseFormat kind = `an object with the member "type"`
+	bias           kind = "an object of token ids and numbers"
+	options        kind = `an object with the member "include_usage"`
 )
 
 // A bound is a condition on a value; message says it, with %s for the value as
@@ -168,6 +182,15 @@ func between(low, high float64, message string) bound {
 	}, message}
 }
 
+// oneOf allows these values.
+func oneOf(name string, values ...any) bound {
+	list := make([]string, len(values))
+	for i, v := range values {
+		list[i] = fmt.Sprint(v)
+	}
+	return bound{func(v any) bool { return slices.Contains(values, v) }, name + " must be one of " + strings.Join(list, ", ") + ", got %s."}
+}
+
 var (
 	none = math.Inf(-1)
 	any_ = math.Inf(1)
@@ -181,5 +204,6 @@ const (
 	mostLogprobs   = 20 // vLLM 0.6
 	mostStops      = 64
 	mostStopTokens = 1024
+	mostBiases     = 1024
 	mostTokenID    = math.MaxInt32
 )

@@ -1,6 +1,9 @@
 package simulator
 
-import "math"
+import (
+	"math"
+	"slices"
+)
 
 // sampling holds the parameters that both routes of llama-v1 share, with the
 // defaults of the source document but two: ignore_eos (conflict C32) is false,
@@ -38,6 +41,9 @@ var sampling = []parameter{
 	{name: "presence_penalty", kind: number, fallback: 0.0, bounds: []bound{
 		between(-2, 2, "presence_penalty must be in [-2, 2], got %s."),
 	}},
+	{name: "frequency_penalty", kind: number, fallback: 0.0, bounds: []bound{
+		between(-2, 2, "frequency_penalty must be in [-2, 2], got %s."),
+	}},
 	{name: "ignore_eos", kind: flag, fallback: false},
 	{name: "use_beam_search", kind: flag, fallback: false},
 	{name: "skip_special_tokens", kind: flag, fallback: true}, // C31
@@ -47,9 +53,35 @@ var sampling = []parameter{
 	{name: "user", kind: text},              // tolerated: who asks changes nothing (C11)
 }
 
+// vllm holds what the source document has not but a server of its kind honours
+// (REQ-065, conflict C11). None is ever accepted and ignored.
+var vllm = []parameter{
+	{name: "repetition_penalty", kind: number, fallback: 1.0, bounds: []bound{
+		between(math.SmallestNonzeroFloat64, 2, "repetition_penalty must be in (0, 2], got %s."),
+	}},
+	{name: "top_k", kind: integer, fallback: int64(-1), bounds: []bound{
+		{func(v any) bool { k := v.(int64); return k == -1 || k >= 1 && k <= mostTokenID }, "top_k must be -1 (disable), or at least 1, got %s."},
+	}},
+	{name: "min_p", kind: number, fallback: 0.0, bounds: []bound{
+		between(0, 1, "min_p must be in [0, 1], got %s."),
+	}},
+	{name: "min_tokens", kind: integer, fallback: int64(0), bounds: []bound{
+		between(0, any_, "min_tokens must be greater than or equal to 0, got %s."),
+	}},
+	{name: "length_penalty", kind: number, fallback: 1.0, bounds: []bound{
+		between(-100, 100, "length_penalty must be in [-100, 100], got %s."),
+	}},
+	{name: "early_stopping", kind: stopping, fallback: false},
+	logitBias,
+}
+
+var logitBias = parameter{name: "logit_bias", kind: bias, most: mostBiases}
+
 func atLeastOneToken(name string) []bound {
 	return []bound{between(1, any_, name+" must be at least 1, got %s.")}
 }
+
+var llamaSampling = slices.Concat(sampling, vllm)
 
 // llamaV1 is the API of the source document.
 var llamaV1 = dialect{
@@ -62,13 +94,13 @@ var llamaV1 = dialect{
 		{
 			name:       "completions",
 			path:       "/completions",
-			parameters: append([]parameter{{name: "prompt", kind: text, required: true}}, sampling...),
+			parameters: append([]parameter{{name: "prompt", kind: text, required: true}}, llamaSampling...),
 			shape:      completions,
 		},
 		{
 			name:       "chat",
 			path:       "/chat/completions",
-			parameters: append([]parameter{{name: "messages", kind: messages, required: true}}, sampling...),
+			parameters: append([]parameter{{name: "messages", kind: messages, required: true}}, llamaSampling...),
 			shape:      chat,
 		},
 	},

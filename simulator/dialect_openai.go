@@ -16,9 +16,13 @@ var openAI = dialect{
 			path: "/completions",
 			parameters: slices.Concat(
 				[]parameter{{name: "prompt", kind: prompts, required: true, most: mostPrompts}, modelName},
-				rows(sampling, "max_tokens"),
 				openAISampling,
 				[]parameter{
+					{name: "max_tokens", kind: integer, fallback: int64(16), bounds: []bound{
+						between(0, any_, "max_tokens must be at least 1, or 0 with echo, got %s."),
+					}},
+					{name: "echo", kind: flag, fallback: false},
+					{name: "suffix", kind: text},
 					{name: "best_of", kind: integer, bounds: []bound{
 						between(1, any_, "best_of must be at least 1, got %s."),
 						between(none, 20, "best_of must be at most 20, got %s."), // BST-012
@@ -34,16 +38,34 @@ var openAI = dialect{
 			name: "chat",
 			path: "/chat/completions",
 			parameters: slices.Concat(
-				[]parameter{{name: "messages", kind: messages, required: true}, modelName, restOfContext},
+				[]parameter{{name: "messages", kind: conversation, required: true}, modelName, restOfContext},
 				openAISampling,
 				rows(sampling, "max_completion_tokens"),
 				[]parameter{
+					{name: "response_format", kind: responseFormat},
+					{name: "tools", kind: tools, most: mostTools},
+					{name: "tool_choice", kind: toolChoice},
+					{name: "parallel_tool_calls", kind: flag},
 					{name: "logprobs", kind: flag, fallback: false},
 					{name: "top_logprobs", kind: integer, bounds: []bound{
 						between(0, mostLogprobs, "top_logprobs must be in [0, 20], got %s."),
 					}},
 				}),
 			shape: openAIChat,
+		},
+		{
+			name: "embeddings",
+			path: "/embeddings",
+			parameters: []parameter{
+				{name: "input", kind: prompts, required: true, most: mostPrompts},
+				modelName,
+				{name: "dimensions", kind: integer, bounds: []bound{between(1, any_, "dimensions must be at least 1, got %s.")}},
+				encodingFormat("float", "base64"),
+				{name: "user", kind: text},
+			},
+			shape:   embeddings,
+			context: inputLength,
+			respond: embed,
 		},
 	},
 	pages: []page{{path: "/models", below: true, write: (*Server).models}},
@@ -52,7 +74,8 @@ var openAI = dialect{
 // modelName is needed (REQ-021) but names nothing: the one model answers.
 var modelName = parameter{name: "model", kind: text, required: true}
 
-var openAISampling = append(rows(sampling, "stream", "stream_options", "temperature", "presence_penalty", "seed", "user"),
+var openAISampling = append(rows(sampling, "stream", "stream_options", "temperature", "presence_penalty", "frequency_penalty", "seed", "user"),
+	logitBias,
 	topPFromZero,
 	parameter{name: "n", kind: integer, fallback: int64(1), bounds: []bound{
 		between(1, any_, "n must be at least 1, got %s."),

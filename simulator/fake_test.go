@@ -49,7 +49,7 @@ func (f *fake) Prompt(text string) []int {
 	return make([]int, 1+len(strings.Fields(text)))
 }
 
-func (f *fake) ChatPrompt(messages []engine.Message) ([]int, error) {
+func (f *fake) ChatPrompt(messages []engine.Message, tools []engine.Tool) ([]int, error) {
 	tokens := 1
 	for _, m := range messages {
 		tokens += 3 + len(strings.Fields(m.Content))
@@ -109,6 +109,11 @@ func cut(steps []engine.Step, at int) []engine.Step {
 	return steps
 }
 
+func (f *fake) Embed(_ context.Context, tokens []int) ([]float32, error) {
+	f.generated.Add(1)
+	return []float32{0.6, 0.8, float32(len(tokens))}, nil
+}
+
 func (f *fake) Generate(ctx context.Context, r engine.Request) engine.Steps {
 	f.generated.Add(1)
 	all := make([][]engine.Step, max(r.N, r.BestOf))
@@ -119,6 +124,24 @@ func (f *fake) Generate(ctx context.Context, r engine.Request) engine.Steps {
 		all = best(all, r.N)
 	}
 	return func(yield func(engine.Step, error) bool) {
+		if r.PromptLogprobs != nil {
+			tokens := []engine.Token{{ID: 0}} // BOS
+			for i := range r.Prompt[1:] {
+				word := fmt.Sprintf("w%d ", i)
+				tokens = append(tokens, engine.Token{ID: i, Bytes: []byte(word), Text: word, Logprob: -1, Offset: 3 * i})
+			}
+			if !yield(engine.Step{Prompt: tokens}, nil) {
+				return
+			}
+		}
+		if r.MaxTokens == 0 {
+			for i := range r.N {
+				if !yield(engine.Step{Choice: i, Finish: engine.FinishLength}, nil) {
+					return
+				}
+			}
+			return
+		}
 		given := 0
 		for round := 0; ; round++ {
 			over := true
@@ -275,6 +298,8 @@ const (
 	azureChatPath         = "/chat/completions?api-version=2024-05-01-preview"
 	openAICompletionsPath = "/openai/v1/completions"
 	openAIChatPath        = "/openai/v1/chat/completions"
+	azureEmbeddingsPath   = "/embeddings?api-version=2024-05-01-preview"
+	openAIEmbeddingsPath  = "/openai/v1/embeddings"
 )
 
 // An endpoint is a route and where it is found.
@@ -289,8 +314,12 @@ func endpoints() []endpoint {
 		{completionsPath, &llamaV1, &llamaV1.routes[0]}, {chatPath, &llamaV1, &llamaV1.routes[1]},
 		{azureCompletionsPath, &azureInference, &azureInference.routes[0]}, {azureChatPath, &azureInference, &azureInference.routes[1]},
 		{openAICompletionsPath, &openAI, &openAI.routes[0]}, {openAIChatPath, &openAI, &openAI.routes[1]},
+		{azureEmbeddingsPath, &azureInference, &azureInference.routes[2]}, {openAIEmbeddingsPath, &openAI, &openAI.routes[2]},
 	}
 }
+
+// generating are the endpoints but those of embeddings.
+func generating() []endpoint { return endpoints()[:6] }
 
 func (e endpoint) String() string { return e.dialect.name + "/" + e.route.name }
 
@@ -298,7 +327,10 @@ func (e endpoint) String() string { return e.dialect.name + "/" + e.route.name }
 // these members.
 func ask(path, members string) string {
 	input := `"prompt":"How far is the moon?"`
-	if strings.Contains(path, "/chat/") {
+	switch {
+	case strings.Contains(path, "/embeddings"):
+		input = `"input":"How far is the moon?"`
+	case strings.Contains(path, "/chat/"):
 		input = `"messages":[{"role":"user","content":"How far is the moon?"}]`
 	}
 	if strings.HasPrefix(path, "/openai/") && !strings.Contains(members, `"model"`) {

@@ -19,7 +19,13 @@ func (c *call) engineRequest() engine.Request {
 		UseBeamSearch:     v.flag("use_beam_search"),
 		Temperature:       v.number("temperature"),
 		TopP:              max(v.number("top_p"), math.SmallestNonzeroFloat64),
+		TopK:              v.int("top_k"),
+		MinP:              v.number("min_p"),
 		PresencePenalty:   v.number("presence_penalty"),
+		FrequencyPenalty:  v.number("frequency_penalty"),
+		RepetitionPenalty: v.number("repetition_penalty"),
+		MinTokens:         v.int("min_tokens"),
+		Constraint:        c.constraint,
 		Stop:              v.texts("stop"),
 		IgnoreEOS:         v.flag("ignore_eos"),
 		KeepSpecialTokens: !v.flag("skip_special_tokens"),
@@ -27,6 +33,19 @@ func (c *call) engineRequest() engine.Request {
 	}
 	for _, id := range v.ints("stop_token_ids") {
 		r.StopTokenIDs = append(r.StopTokenIDs, int(id))
+	}
+	r.LogitBias, _ = v.typed["logit_bias"].(map[int]float64)
+	if v.given("length_penalty") {
+		r.LengthPenalty = new(v.number("length_penalty"))
+	}
+	switch v.typed["early_stopping"] {
+	case true:
+		r.EarlyStopping = engine.EarlyStoppingTrue
+	case "never":
+		r.EarlyStopping = engine.EarlyStoppingNever
+	}
+	if v.flag("echo") {
+		r.PromptLogprobs = new(max(0, r.Logprobs))
 	}
 	if v.given("seed") {
 		seed, _ := v.typed["seed"].(int64)
@@ -58,13 +77,13 @@ func (c *call) generate(ctx context.Context) engine.Steps {
 // the indices from i*n on (clauses REQ-027, REQ-028).
 func (c *call) batch(ctx context.Context) engine.Steps {
 	if len(c.prompts) == 1 {
-		return c.generator.Generate(ctx, c.request)
+		return c.one(ctx, 0, c.request)
 	}
 	return func(yield func(engine.Step, error) bool) {
 		for i, prompt := range c.prompts {
 			r := c.request
 			r.Prompt = prompt
-			for step, err := range c.generator.Generate(ctx, r) {
+			for step, err := range c.one(ctx, i, r) {
 				step.Choice += i * r.N
 				if !yield(step, err) || err != nil {
 					return
@@ -87,6 +106,15 @@ func (c *call) count(steps engine.Steps) engine.Steps {
 			}
 		}
 	}
+}
+
+// one answers prompt i.
+func (c *call) one(ctx context.Context, i int, r engine.Request) engine.Steps {
+	steps := c.generator.Generate(ctx, r)
+	if r.PromptLogprobs != nil {
+		steps = echoed(steps, c.values.typed[c.route.input().name].([]prompt)[i].text, r)
+	}
+	return steps
 }
 
 // choices is how many choices the answer has.

@@ -1,6 +1,10 @@
 package simulator
 
-import "github.com/touchstone-llm/touchstone/engine"
+import (
+	"math"
+
+	"github.com/touchstone-llm/touchstone/engine"
+)
 
 // appendLogprobs appends the member logprobs: four arrays of equal length, with
 // text_offset in code points of the answer (clauses LOG-002 to LOG-014,
@@ -12,7 +16,12 @@ func appendLogprobs(b []byte, tokens []engine.Token, _ int) []byte {
 	}
 	b = append(b, `],"token_logprobs":[`...)
 	for i, t := range tokens {
-		b = appendLogprob(comma(b, i), t.Logprob)
+		b = comma(b, i)
+		if math.IsNaN(t.Logprob) { // the first of an echoed prompt (LOG-006)
+			b = append(b, "null"...)
+			continue
+		}
+		b = appendLogprob(b, t.Logprob)
 	}
 	b = append(b, `],"tokens":[`...)
 	for i, t := range tokens {
@@ -20,7 +29,12 @@ func appendLogprobs(b []byte, tokens []engine.Token, _ int) []byte {
 	}
 	b = append(b, `],"top_logprobs":[`...)
 	for i, t := range tokens {
-		b = appendTop(comma(b, i), t)
+		b = comma(b, i)
+		if math.IsNaN(t.Logprob) {
+			b = append(b, "null"...)
+			continue
+		}
+		b = appendTop(b, t)
 	}
 	return append(b, `]}`...)
 }

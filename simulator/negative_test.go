@@ -49,7 +49,7 @@ func refused(t *testing.T, r reply, status int, param string) {
 // TestNegatives sends what 'Negative generators' of the catalog asks for: each
 // parameter, on each route, with values of a wrong type or out of range.
 func TestNegatives(t *testing.T) {
-	common := []string{`NaN`, `Infinity`, `-Infinity`, `'x'`, `{}`, `{"a":1}`}
+	common := []string{`NaN`, `Infinity`, `-Infinity`, `'x'`, `{"a":1}`}
 	byKind := map[kind][]string{
 		flag:     {`"true"`, `"false"`, `"True"`, `1`, `0`, `2`, `[]`, `[true]`},
 		integer:  {`"16"`, `1.5`, `true`, `[]`, `[1]`, `1e400`, `-1e400`, `1e-1`, `9223372036854775808`, `99999999999999999999`},
@@ -63,7 +63,33 @@ func TestNegatives(t *testing.T) {
 			`[{"role":1,"content":"a"}]`, `[{"role":null,"content":"a"}]`, `[{"role":"User","content":"a"}]`, `[{"role":"tool","content":"a"}]`,
 			`[{"role":"user","content":"a","content":"b"}]`, `[{"role":"user","content":"a","name":"b"}]`},
 		prompts: {`1`, `true`, `[]`, `["a",1]`, `[1,"a"]`, `[[]]`, `[[],[1]]`, `[[1],2]`, `[[1],"a"]`, `[-1]`, `[1.5]`, `[[1.5]]`, `[2147483648]`, `[null]`, `[[null]]`, `["a",["b"]]`, `[1000]`, `[[1],[1000]]`},
-		options: {`true`, `[]`, `"x"`, `1`, `{"include_usage":1}`, `{"include_usage":"true"}`, `{"include_usage":true,"include_usage":true}`},
+		inputs:  {`1`, `true`, `[]`, `["a",1]`, `[1]`, `[[1]]`, `[null]`, `[["a"]]`},
+		conversation: {`"hi"`, `1`, `true`, `[]`, `["hi"]`, `[null]`, `[[]]`, `[{}]`, `[{"content":"a"}]`, `[{"role":"user"}]`, `[{"role":"system","content":null}]`,
+			`[{"role":"user","content":null}]`, `[{"role":"user","content":1}]`, `[{"role":"user","content":true}]`, `[{"role":"user","content":{}}]`, `[{"role":"assistant","content":null}]`,
+			`[{"role":"foo","content":"a"}]`, `[{"role":"","content":"a"}]`, `[{"role":1,"content":"a"}]`, `[{"role":null,"content":"a"}]`, `[{"role":"User","content":"a"}]`,
+			`[{"role":"function","content":"a"}]`, `[{"role":"tool","content":"a"}]`, `[{"role":"tool","content":"a","tool_call_id":1}]`, `[{"role":"user","content":"a","content":"b"}]`,
+			`[{"role":"user","content":"a","name":1}]`, `[{"role":"user","content":[]}]`, `[{"role":"user","content":["a"]}]`, `[{"role":"user","content":[{}]}]`,
+			`[{"role":"user","content":[{"type":"text"}]}]`, `[{"role":"user","content":[{"type":"text","text":1}]}]`, `[{"role":"user","content":[{"type":"audio"}]}]`,
+			`[{"role":"user","content":[{"type":"image_url"}]}]`, `[{"role":"user","content":[{"type":"image_url","image_url":"http://a/b.png"}]}]`,
+			`[{"role":"user","content":[{"type":"image_url","image_url":{}}]}]`, `[{"role":"user","content":[{"type":"image_url","image_url":{"url":"file:///etc/passwd"}}]}]`,
+			`[{"role":"user","content":[{"type":"image_url","image_url":{"url":"javascript:1"}}]}]`, `[{"role":"user","content":[{"type":"image_url","image_url":{"url":"data:image/png;base64,"}}]}]`,
+			`[{"role":"user","content":[{"type":"image_url","image_url":{"url":"data:image/png;base64,%%"}}]}]`,
+			`[{"role":"user","content":[{"type":"image_url","image_url":{"url":"http://a/b.png","detail":"foo"}}]}]`,
+			`[{"role":"user","content":"a","tool_calls":[{"id":"c","type":"function","function":{"name":"f","arguments":"{}"}}]}]`,
+			`[{"role":"assistant","tool_calls":[]}]`, `[{"role":"assistant","tool_calls":{}}]`, `[{"role":"assistant","tool_calls":[1]}]`, `[{"role":"assistant","tool_calls":[{"id":"c"}]}]`,
+			`[{"role":"assistant","tool_calls":[{"id":"c","type":"function","function":{"name":"f","arguments":{}}}]}]`,
+			`[{"role":"assistant","tool_calls":[{"id":"c","type":"function","function":{"name":"f","arguments":"{"}}]}]`},
+		tools: {`true`, `"x"`, `[]`, `[1]`, `[{}]`, `[{"type":"foo"}]`, `[{"type":"function"}]`, `[{"type":"function","function":{}}]`, `[{"type":"function","function":{"name":""}}]`,
+			`[{"type":"function","function":{"name":"a b"}}]`, `[{"type":"function","function":{"name":"` + strings.Repeat("a", 65) + `"}}]`, `[{"type":"function","function":{"name":1}}]`,
+			`[{"type":"function","function":{"name":"f","parameters":"x"}}]`, `[{"type":"function","function":{"name":"f","parameters":{"type":"nope"}}}]`,
+			`[{"type":"function","function":{"name":"f","parameters":{"type":"object","properties":{"a":{"type":"nope"}}}}}]`, `[{"type":"function","function":{"name":"f","parameters":{"required":"a"}}}]`,
+			`[{"type":"function","function":{"name":"f"}},{"type":"function","function":{"name":"f"}}]`},
+		toolChoice: {`true`, `1`, `"maybe"`, `"auto"`, `"none"`, `"required"`, `[]`, `{"type":"function"}`, `{"type":"function","function":{}}`, `{"type":"function","function":{"name":"f"}}`},
+		responseFormat: {`"json"`, `1`, `true`, `[]`, `{"type":"xml"}`, `{"type":1}`, `{"type":"json_schema"}`, `{"type":"json_schema","json_schema":{}}`,
+			`{"type":"json_schema","json_schema":{"name":"a b"}}`, `{"type":"json_schema","json_schema":{"name":"a","schema":"x"}}`, `{"type":"json_schema","json_schema":{"name":"a","schema":{"type":"nope"}}}`},
+		bias:     {`true`, `"x"`, `1`, `[]`, `[1]`, `{"x":1}`, `{"-1":1}`, `{"1.5":1}`, `{"01":1}`, `{"1":"a"}`, `{"1":null}`, `{"1":101}`, `{"1":-100.5}`, `{"1":1,"1":2}`, `{"99999999999":1}`, `{"1000":1}`},
+		stopping: {`"true"`, `1`, `"always"`, `[]`, `true`, `"never"`},
+		options:  {`true`, `[]`, `"x"`, `1`, `{"include_usage":1}`, `{"include_usage":"true"}`, `{"include_usage":true,"include_usage":true}`},
 	}
 	byName := map[string][]string{
 		"max_tokens":            {`0`, `-1`, `2147483648`, `9007199254740993`},
@@ -74,6 +100,19 @@ func TestNegatives(t *testing.T) {
 		"best_of":               {`0`, `-1`, `33`, `1000000`, `2147483648`, `9007199254740993`},
 		"logprobs":              {`-1`, `21`, `1000`, `2147483648`, `9007199254740993`},
 		"presence_penalty":      {`-2.01`, `2.01`},
+		"frequency_penalty":     {`-2.01`, `2.01`},
+		"repetition_penalty":    {`0`, `-1`, `2.01`},
+		"top_k":                 {`0`, `-2`, `2147483648`},
+		"min_p":                 {`-0.1`, `1.1`},
+		"min_tokens":            {`-1`, `129`, `9223372036854775807`},
+		"length_penalty":        {`0`, `-101`, `101`},
+		"top_logprobs":          {`-1`, `21`, `1`},
+		"parallel_tool_calls":   {`true`, `false`},
+		"suffix":                {`"x"`},
+		"dimensions":            {`0`, `-1`},
+		"encoding_format":       {`"int8"`, `""`},
+		"input_type":            {`"other"`},
+		"input":                 {`null`},
 		"prompt":                {`null`},
 		"messages":              {`null`},
 	}
@@ -81,6 +120,7 @@ func TestNegatives(t *testing.T) {
 	taken := []string{
 		"azure-inference/completions/top_p=0", "azure-inference/chat/top_p=0", "openai/completions/top_p=0", "openai/chat/top_p=0", // C08
 		"openai/completions/n=33", "openai/chat/n=33", // REQ-057
+		"azure-inference/embeddings/input=[1]", "openai/embeddings/input=[1]",
 	}
 	f := newFake()
 	h := serve(t, f)
@@ -95,7 +135,7 @@ func TestNegatives(t *testing.T) {
 				t.Run(name, func(t *testing.T) {
 					body := ask(e.path, fmt.Sprintf("%q:%s", p.name, value))
 					if p.required && p.name != "model" {
-						body = fmt.Sprintf("{%q:%s,%s", p.name, value, `"max_tokens":1}`)
+						body = fmt.Sprintf("{%q:%s}", p.name, value)
 						if e.dialect == &openAI {
 							body = `{"model":"m",` + body[1:]
 						}
@@ -134,6 +174,8 @@ func TestPositives(t *testing.T) {
 			`"use_beam_search":true,"best_of":2,"temperature":0`, `"use_beam_search":true,"n":2,"temperature":0`, `"use_beam_search":false`, `"use_beam_search":null`,
 			`"skip_special_tokens":true`, `"skip_special_tokens":false`, `"skip_special_tokens":null`, `"seed":-5`, `"seed":9223372036854775807`, `"seed":null`,
 			`"stream":false`, `"stream":null`, `"stream":true`, `"stream":true,"stream_options":{"include_usage":true}`, `"stream":true,"stream_options":{}`, `"stream_options":null`,
+			`"frequency_penalty":2`, `"frequency_penalty":null`, `"repetition_penalty":1.2`, `"top_k":-1`, `"top_k":5`, `"min_p":0.1`, `"min_tokens":16`, `"length_penalty":1`, `"early_stopping":false`,
+			`"use_beam_search":true,"best_of":2,"temperature":0,"early_stopping":"never","length_penalty":0.5`, `"logit_bias":{"1":-100,"999":100}`, `"logit_bias":null`, `"logit_bias":{}`,
 			`"model":"azureai"`, `"model":"no-such-model"`, `"model":null`, `"user":"someone"`,
 		} {
 			if r := post(t, h, path, ask(path, members)); r.status != 200 {
@@ -150,7 +192,7 @@ func TestBodies(t *testing.T) {
 	bodies := []string{
 		``, ` `, `[]`, `"x"`, `1`, `null`, `true`, `{`, `{}`, `{"prompt":"a"`, `{"prompt":"a",}`, `{"prompt":"a"} {}`, `{"prompt":"a"}x`, "\xEF\xBB\xBF" + valid,
 		`{'prompt':'a'}`, `{"prompt":"a","prompt":"b"}`, `{"prompt":"a","prompt":"b"}`, `{"prompt":"\ud800"}`, `{"prompt":"\ude00"}`,
-		`{"prompt":"\ud800\u0041"}`, "{\"prompt\":\"\xff\xfe\"}", `{"prompt":"a","zzz_unknown":1}`, `{"prompt":"a","frequency_penalty":1}`, `{"prompt":"a","tools":[]}`,
+		`{"prompt":"\ud800\u0041"}`, "{\"prompt\":\"\xff\xfe\"}", `{"prompt":"a","zzz_unknown":1}`, `{"prompt":"a","echo":true}`, `{"prompt":"a","tools":[]}`,
 		`{"prompt":"a","messages":[]}`, `{"messages":[{"role":"user","content":"a"}]}`, `{"prompt":"a","x":` + strings.Repeat("[", 10000) + strings.Repeat("]", 10000) + `}`,
 		`{"prompt":"a","x":` + strings.Repeat(`{"a":`, 100000) + `}`, `{"prompt":"a","\u0000":1}`, `{"prompt":"a` + "\n" + `"}`,
 		`{"prompt":"What's the distance to the moon?","temperature":0.8,"max_tokens":512,}`, // S:156, conflict C01
@@ -165,7 +207,7 @@ func TestBodies(t *testing.T) {
 	}
 	refused(t, post(t, h, chatPath, `{"prompt":"a"}`), http.StatusBadRequest, "prompt")
 	refused(t, post(t, h, completionsPath, `{"messages":[]}`), http.StatusBadRequest, "messages")
-	refused(t, post(t, h, completionsPath, `{"prompt":"a","frequency_penalty":1}`), http.StatusBadRequest, "frequency_penalty")
+	refused(t, post(t, h, completionsPath, `{"prompt":"a","echo":true}`), http.StatusBadRequest, "echo")
 	refused(t, post(t, h, completionsPath, `{}`), http.StatusBadRequest, "prompt")
 	for _, body := range []string{
 		`{"prompt":"\ud83d\ude00"}`, `{"prompt":"😀 안녕 שלום e\u0301"}`, `{"prompt":"a\u0000b"}`, `{"prompt":"a\\ud800"}`, "\n\t{ \"prompt\" : \"a\" }\r\n", `{"prompt":""}`,

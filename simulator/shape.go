@@ -126,6 +126,7 @@ func (c *call) answer(choices []engine.Choice) []byte {
 	b := c.head(nil, s.object)
 	b = append(b, `,"choices":[`...)
 	generated := 0
+	readers := c.readers()
 	for i, choice := range choices {
 		if i > 0 {
 			b = append(b, ',')
@@ -133,7 +134,13 @@ func (c *call) answer(choices []engine.Choice) []byte {
 		b = append(b, `{"index":`...)
 		b = appendInt(b, i)
 		b = append(append(b, ','), s.before...)
-		b = appendString(b, choice.Text)
+		var reader *callReader
+		if readers == nil {
+			b = appendString(b, choice.Text)
+		} else {
+			reader = readers[i]
+			b = appendMessage(b, reader.read(choice.Text, nil, true))
+		}
 		b = append(b, s.after...)
 		tokens := choice.Tokens
 		if tokens == nil {
@@ -141,7 +148,7 @@ func (c *call) answer(choices []engine.Choice) []byte {
 		}
 		b = c.logprobs(b, tokens)
 		b = append(b, `,"finish_reason":`...)
-		b = appendString(b, string(choice.Finish))
+		b = appendString(b, string(reader.finished(choice.Finish)))
 		b = append(c.annotation(b, i), '}')
 		generated += choice.Generated
 	}
@@ -220,10 +227,12 @@ type chunkWriter struct {
 	buffer []byte
 	opened []bool
 	begun  bool
+	// readers find calls of tools, if there are any to call.
+	readers []*callReader
 }
 
 func newChunkWriter(c *call) *chunkWriter {
-	w := &chunkWriter{call: c, tail: `}`, opened: make([]bool, c.choices())}
+	w := &chunkWriter{call: c, tail: `}`, opened: make([]bool, c.choices()), readers: c.readers()}
 	w.buffer = append(c.head(nil, c.route.shape.chunkObject), `,"choices":[`...)
 	w.head = len(w.buffer)
 	if c.includeUsage() {
@@ -242,21 +251,36 @@ func (w *chunkWriter) step(step engine.Step, yield func([]byte) bool) bool {
 			return false
 		}
 	}
-	if step.Text != "" || len(step.Tokens) > 0 {
-		if !yield(w.text(step)) {
+	var reader *callReader
+	if w.readers != nil {
+		reader = w.readers[step.Choice]
+		for _, piece := range reader.read(step.Text, step.Tokens, step.Finish != "") {
+			if !yield(w.piece(step.Choice, piece)) {
+				return false
+			}
+		}
+	} else if step.Text != "" || len(step.Tokens) > 0 {
+		if !yield(w.text(step.Choice, step.Text, step.Tokens)) {
 			return false
 		}
 	}
-	return step.Finish == "" || yield(w.chunk(step.Choice, s.closing, nil, step.Finish))
+	return step.Finish == "" || yield(w.chunk(step.Choice, s.closing, nil, reader.finished(step.Finish)))
 }
 
-func (w *chunkWriter) text(step engine.Step) []byte {
+func (w *chunkWriter) piece(choice int, p said) []byte {
+	if p.isCall() {
+		return w.end(appendCallDelta(w.start(choice), p), choice, nil, "")
+	}
+	return w.text(choice, p.text, p.tokens)
+}
+
+func (w *chunkWriter) text(choice int, text string, tokens []engine.Token) []byte {
 	s := w.call.route.shape
-	b := w.start(step.Choice)
+	b := w.start(choice)
 	b = append(b, s.deltaBefore...)
-	b = appendString(b, step.Text)
+	b = appendString(b, text)
 	b = append(b, s.deltaAfter...)
-	return w.end(b, step.Choice, step.Tokens, "")
+	return w.end(b, choice, tokens, "")
 }
 
 func (w *chunkWriter) chunk(choice int, content string, tokens []engine.Token, finish engine.FinishReason) []byte {

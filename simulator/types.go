@@ -98,6 +98,26 @@ func typed(p parameter, v gjson.Result) (any, *refusal) {
 		return typedIntegers(p, v, wrong)
 	case messages:
 		return typedMessages(p, v, wrong)
+	case conversation:
+		return typedConversation(p, v, wrong)
+	case inputs:
+		return typedInputs(p, v, wrong)
+	case bias:
+		return typedBias(p, v, wrong)
+	case stopping:
+		switch {
+		case v.Type == gjson.True || v.Type == gjson.False:
+			return v.Type == gjson.True, nil
+		case v.Type == gjson.String && v.Str == "never":
+			return v.Str, nil
+		}
+		return nil, wrong()
+	case tools:
+		return typedTools(p, v, wrong)
+	case toolChoice:
+		return typedToolChoice(p, v, wrong)
+	case responseFormat:
+		return typedFormat(p, v, wrong)
 	case options:
 		return typedOptions(p, v, wrong)
 	}
@@ -191,6 +211,37 @@ func typedMessage(where string, item gjson.Result) (engine.Message, *refusal) {
 		return engine.Message{}, invalid(codeType, where+".content", "%s.content must be a string, got %s.", where, shown(content))
 	}
 	return engine.Message{Role: role.Str, Content: content.Str}, nil
+}
+
+// typedBias reads what is added to the logits of tokens (REQ-079).
+func typedBias(p parameter, v gjson.Result, wrong func() *refusal) (any, *refusal) {
+	if !v.IsObject() {
+		return nil, wrong()
+	}
+	d, bad := members(p.name+".", v)
+	if bad != nil {
+		return nil, bad
+	}
+	if len(d) > p.most {
+		return nil, invalid(codeRange, p.name, "%s can hold at most %d tokens, got %d.", p.name, p.most, len(d))
+	}
+	biases := make(map[int]float64, len(d))
+	for _, m := range d {
+		path := p.name + "." + clip(m.name)
+		id, err := strconv.Atoi(m.name)
+		if err != nil || id < 0 || id > mostTokenID || strconv.Itoa(id) != m.name {
+			return nil, invalid(codeType, path, "%s: the names in %s must be token ids.", path, p.name)
+		}
+		if m.value.Type != gjson.Number {
+			return nil, invalid(codeType, path, "%s must be a number, got %s.", path, shown(m.value))
+		}
+		x := m.value.Num
+		if !(x >= -100 && x <= 100) {
+			return nil, invalid(codeRange, path, "%s must be in [-100, 100], got %s.", path, clip(m.value.Raw))
+		}
+		biases[id] = x
+	}
+	return biases, nil
 }
 
 func typedOptions(p parameter, v gjson.Result, wrong func() *refusal) (any, *refusal) {

@@ -5,8 +5,9 @@ import "github.com/touchstone-llm/touchstone/engine"
 // values are the parameters of a request, typed. Those that the request does
 // not give, or gives as null, have the default of the dialect's table.
 type values struct {
-	typed map[string]any    // string, bool, int64, float64, []string, []int64, []prompt, []engine.Message
-	raw   map[string]string // as they were written; the given ones only
+	typed map[string]any // string, bool, int64, float64, []string, []int64, []prompt, map[int]float64,
+	// []engine.Message, []engine.Tool, format
+	raw map[string]string // as they were written; the given ones only
 }
 
 // given says whether the request set name to something other than null.
@@ -30,10 +31,7 @@ func (v values) number(name string) float64 { x, _ := v.typed[name].(float64); r
 func (v values) texts(name string) []string { s, _ := v.typed[name].([]string); return s }
 func (v values) ints(name string) []int64   { s, _ := v.typed[name].([]int64); return s }
 
-func (v values) messages() []engine.Message {
-	m, _ := v.typed["messages"].([]engine.Message)
-	return m
-}
+func (v values) tools() []engine.Tool { t, _ := v.typed["tools"].([]engine.Tool); return t }
 
 // bestOf is how many candidates are asked for: n when best_of is absent (C25).
 func (v values) bestOf() int {
