@@ -2,13 +2,13 @@ package engine
 
 import (
 	"cmp"
-	"context"
 	"math"
 	"slices"
 )
 
-// beamSearch returns the sequences that a beam of the given width finds, best
-// first: width of them, or more than the vocabulary has fewer.
+// searchOn goes one step on with a beam search, when all running sequences are
+// ready, or ends it: with the sequences found, best first; width of them, or
+// more than the vocabulary has fewer.
 //
 // It is vLLM's search. Each step extends the running sequences by their most
 // probable tokens and keeps the 2 × width best extensions. Those that end join
@@ -16,45 +16,43 @@ import (
 // run on. The search ends when nothing runs, or when width have finished and
 // [EarlyStopping] says so. On a tie the better parent goes first, then the lower
 // token id.
-func (g *generation) beamSearch(ctx context.Context, first *candidate, width int) ([]*candidate, error) {
-	running := []*candidate{first}
-	var finished []*candidate
-	for {
-		extensions, err := extend(running, 2*width)
-		if err != nil {
-			return nil, err
+func (g *generation) searchOn() error {
+	for _, c := range g.live {
+		if !c.drawn {
+			return nil
 		}
-		var children []*candidate
-		for _, x := range extensions {
-			child := x.parent.child(x.id)
-			if child.finish != "" {
-				child.cache, child.sampler = nil, nil
-				finished = append(finished, child)
-			} else {
-				children = append(children, child)
-			}
+		if c.err != nil {
+			return c.err
 		}
-		g.rank(finished, g.score)
-		g.rank(children, g.score)
-		finished = finished[:min(len(finished), width)]
-		children = children[:min(len(children), width)]
-		if len(children) == 0 {
-			break
-		}
-		if len(finished) == width && g.stopsEarly(finished[width-1], children[0]) {
-			break
-		}
-		for _, c := range children {
-			c.cache = c.cache.fork()
-			c.logits = make([]float32, len(first.logits))
-		}
-		if err := g.next(ctx, children); err != nil {
-			return nil, err
-		}
-		running = children
 	}
-	g.rank(finished, g.finalScore)
-	return finished, nil
+	var children []*candidate
+	for _, x := range extend(g.live, 2*g.width) {
+		child := x.parent.child(x.id)
+		if child.finish != "" {
+			child.sampler, child.parent = nil, nil
+			g.finished = append(g.finished, child)
+		} else {
+			children = append(children, child)
+		}
+	}
+	rank(g.finished, g.score)
+	rank(children, g.score)
+	g.finished = g.finished[:min(len(g.finished), g.width)]
+	children = children[:min(len(children), g.width)]
+	g.done = len(children) == 0 || len(g.finished) == g.width && g.stopsEarly(g.finished[g.width-1], children[0])
+	if g.done {
+		rank(g.finished, g.finalScore)
+		g.show(g.finished[:min(g.request.N, len(g.finished))])
+		return nil
+	}
+	for i, c := range children {
+		c.index = i
+		c.cache = c.parent.cache.fork()
+		c.parent = nil
+	}
+	g.release()
+	g.live = children
+	return nil
 }
 
 // An extension is a running sequence and a token more.
@@ -65,27 +63,25 @@ type extension struct {
 }
 
 // extend returns the n most probable extensions of the running sequences.
-func extend(running []*candidate, n int) ([]extension, error) {
+func extend(running []*candidate, n int) []extension {
 	var all []extension
 	for _, c := range running {
-		if err := c.sampler.distribution(c.logits); err != nil {
-			return nil, err
-		}
 		for _, id := range best(c.sampler.logp, n) {
 			all = append(all, extension{c, id, c.logprob + c.sampler.logp[id]})
 		}
 	}
 	slices.SortStableFunc(all, func(a, b extension) int { return cmp.Compare(b.logprob, a.logprob) })
-	return all[:min(len(all), n)], nil
+	return all[:min(len(all), n)]
 }
 
-// child returns the candidate extended by a token. It still has its parent's
-// cache.
+// child returns the candidate extended by a token, without a cache.
 func (c *candidate) child(id int) *candidate {
 	child := &candidate{
 		transcript: c.transcript.fork(),
+		gen:        c.gen,
+		tokens:     append(slices.Clip(c.tokens), id),
+		parent:     c,
 		sampler:    c.sampler.fork(),
-		cache:      c.cache,
 		text:       c.text,
 		written:    slices.Clip(c.written),
 	}
@@ -139,6 +135,6 @@ func (g *generation) penalised(logprob float64, length int) float64 {
 }
 
 // rank sorts candidates by score, best first.
-func (g *generation) rank(c []*candidate, score func(*candidate) float64) {
+func rank(c []*candidate, score func(*candidate) float64) {
 	slices.SortStableFunc(c, func(a, b *candidate) int { return cmp.Compare(score(b), score(a)) })
 }

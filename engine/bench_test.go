@@ -2,6 +2,8 @@ package engine
 
 import (
 	"context"
+	"fmt"
+	"sync"
 	"testing"
 
 	"github.com/touchstone-llm/touchstone/engine/internal/ggufwrite"
@@ -23,7 +25,7 @@ func benchRequest(e *Engine, prompt, tokens int) Request {
 func runRequest(b *testing.B, e *Engine, r Request) {
 	for _, err := range e.Generate(context.Background(), r) {
 		if err != nil {
-			b.Fatal(err)
+			b.Error(err)
 		}
 	}
 }
@@ -52,6 +54,27 @@ func BenchmarkDecode(b *testing.B) {
 				runRequest(b, e, r)
 			}
 			b.ReportMetric(float64(128*max(r.N, r.BestOf))*float64(b.N)/b.Elapsed().Seconds(), "tokens/s")
+		})
+	}
+}
+
+// BenchmarkConcurrent shares the steps among requests: what is reported is
+// tokens a second in all.
+func BenchmarkConcurrent(b *testing.B) {
+	e := New(randomModel(b, embedded), Options{})
+	for _, n := range []int{1, 8, 64} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			const tokens = 64
+			for b.Loop() {
+				var wg sync.WaitGroup
+				for i := range n {
+					r := benchRequest(e, 16, tokens)
+					r.Prompt[0] = i
+					wg.Go(func() { runRequest(b, e, r) })
+				}
+				wg.Wait()
+			}
+			b.ReportMetric(float64(n*tokens*b.N)/b.Elapsed().Seconds(), "tokens/s")
 		})
 	}
 }

@@ -26,25 +26,27 @@ func (e *Engine) Embed(ctx context.Context, tokens []int) ([]float32, error) {
 			return nil, fmt.Errorf("engine: token %d to embed is %d, but the vocabulary has %d tokens", i, id, c.VocabSize)
 		}
 	}
-	sum := make([]float64, c.Dim)
-	cache := newKVCache(c)
-	for len(tokens) > 0 {
-		n := min(batchLen, len(tokens))
-		rows := make([]row, n)
-		for i, token := range tokens[:n] {
-			rows[i] = row{cache: cache, token: token, hidden: make([]float32, c.Dim)}
-		}
-		tokens = tokens[n:]
-		if err := e.step(ctx, rows); err != nil {
-			return nil, err
-		}
-		for _, r := range rows {
-			for i, x := range r.hidden {
-				sum[i] += float64(x)
-			}
+	pooled := &embedding{sum: make([]float64, c.Dim)}
+	g := newGeneration(e, Request{Prompt: tokens, N: 1})
+	g.observer = pooled
+	if err := e.compute(ctx, g, func(Step, error) bool { return true }); err != nil {
+		return nil, err
+	}
+	return unit(pooled.sum)
+}
+
+// An embedding observes the hidden states of a prompt.
+type embedding struct{ sum []float64 }
+
+func (p *embedding) want(r *row) { r.hidden = make([]float32, len(p.sum)) }
+
+func (p *embedding) see(_ int, rows []row) error {
+	for _, r := range rows {
+		for i, x := range r.hidden {
+			p.sum[i] += float64(x)
 		}
 	}
-	return unit(sum)
+	return nil
 }
 
 // unit returns x divided by its Euclidean norm.

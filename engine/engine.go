@@ -5,39 +5,87 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"runtime"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"unicode/utf8"
-
-	"golang.org/x/sync/semaphore"
 )
 
-// Options tune an engine; the zero value works.
+// Options tune an engine; the zero value works. The names in brackets are
+// vLLM's.
 type Options struct {
-	// MaxSequences bounds how many requests are computed at a time; 0 is one
-	// for each processor. Others wait for their turn, in the order in which
-	// they came, and so does a request before each of its steps: all make
-	// progress, and one whose caller is slow holds up no other.
+	// MaxSequences bounds how many sequences one step computes
+	// [max_num_seqs]; 0 is 256. A request has N sequences, or BestOf.
 	MaxSequences int
+	// MaxBatchedTokens bounds how many tokens one step computes
+	// [max_num_batched_tokens]; 0 is 128. Long prompts are computed in chunks, of
+	// what sequences that generate leave of it.
+	MaxBatchedTokens int
+	// KVCacheBytes is the memory for keys and values, taken when it is needed and
+	// never given back. 0 is room for 64 full contexts, but at most a quarter of
+	// the machine's memory. It is rounded up to one context.
+	KVCacheBytes int64
+	// NoPrefixCaching computes every prompt anew, even where another request
+	// began alike [enable_prefix_caching].
+	NoPrefixCaching bool
+	// Threads bounds how many processors a step uses; 0 is GOMAXPROCS.
+	Threads int
 }
 
+const (
+	defaultSequences     = 256
+	defaultBatchedTokens = 128
+	defaultContexts      = 64 // in the cache
+)
+
 // An Engine computes requests on one model. It is safe for concurrent use.
+//
+// One loop serves all requests: each step of it computes a few tokens of as many
+// sequences as there are, together, so that every weight is read once for all
+// (iteration-level scheduling, Yu et al. 2022, Orca). Without requests there is
+// no loop, and nothing runs.
 type Engine struct {
-	model  *Model
-	slots  int
-	turns  *semaphore.Weighted // of slots; first come, first served
-	busy   atomic.Int64        // turns taken
-	closed atomic.Bool
+	model   *Model
+	options Options
+
+	mu      sync.Mutex
+	idle    sync.Cond // of mu: the loop has ended
+	looping bool
+	closed  atomic.Bool // written under mu
+	arrived []*generation
+	stats   Stats
+
+	// The loop's own.
+	scheduler          scheduler
+	rows               []row
+	logits             [][]float32 // [VocabSize] each, of the rows that ask
+	logp               sync.Pool   // of *[]float64, [VocabSize]
+	prompts, generated int64       // tokens
 }
 
 // New returns an engine on m. The caller closes it before m.
 func New(m *Model, o Options) *Engine {
-	slots := o.MaxSequences
-	if slots <= 0 {
-		slots = runtime.GOMAXPROCS(0)
+	if o.MaxSequences <= 0 {
+		o.MaxSequences = defaultSequences
 	}
-	return &Engine{model: m, slots: slots, turns: semaphore.NewWeighted(int64(slots))}
+	if o.MaxBatchedTokens <= 0 {
+		o.MaxBatchedTokens = defaultBatchedTokens
+	}
+	context := int64(blocksFor(m.config.ContextLength))
+	size := blockBytes(&m.config)
+	if o.KVCacheBytes <= 0 {
+		o.KVCacheBytes = min(defaultContexts*context*size, machineMemory()/4)
+	}
+	blocks := max(context, o.KVCacheBytes/size)
+	e := &Engine{model: m, options: o}
+	e.idle.L = &e.mu
+	e.scheduler = scheduler{
+		pool:   newKVPool(&m.config, int(blocks)),
+		tokens: o.MaxBatchedTokens, sequences: o.MaxSequences, findPrefixes: !o.NoPrefixCaching,
+	}
+	e.logp.New = func() any { return new(make([]float64, m.config.VocabSize)) }
+	e.stats.KVCacheBlocks = int(blocks)
+	return e
 }
 
 // Model returns the model of the engine.
@@ -49,26 +97,25 @@ var ErrClosed = errors.New("engine: closed")
 // Close ends running requests with [ErrClosed] and returns when none computes
 // any more.
 func (e *Engine) Close() error {
-	if e.closed.Swap(true) {
-		return nil
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.closed.Store(true)
+	e.start()
+	for e.looping {
+		e.idle.Wait()
 	}
-	// Whoever has a turn gives it back within one forward pass.
-	if err := e.turns.Acquire(context.Background(), int64(e.slots)); err != nil {
-		return err
-	}
-	e.turns.Release(int64(e.slots)) // those that wait see that it is closed
 	return nil
 }
 
-// Generate computes r. The work is done while the steps are ranged over; to
-// leave the loop, or to cancel ctx, ends it within one step. Steps may be
-// ranged over once or again: each time computes anew, and draws a new seed if
-// the request has none.
+// Generate computes r while the steps are ranged over, a little ahead of who
+// ranges; to leave the loop, or to cancel ctx, ends it within one step. Steps
+// may be ranged over once or again: each time computes anew, and draws a new
+// seed if the request has none.
 func (e *Engine) Generate(ctx context.Context, r Request) Steps {
 	return func(yield func(Step, error) bool) {
 		err := r.Validate(e.model.config)
 		if err == nil {
-			err = newGeneration(e, r).run(ctx, yield)
+			err = e.compute(ctx, newGeneration(e, r), yield)
 		}
 		if err != nil {
 			yield(Step{}, err)
@@ -76,25 +123,39 @@ func (e *Engine) Generate(ctx context.Context, r Request) Steps {
 	}
 }
 
-// step takes a turn and computes rows.
-func (e *Engine) step(ctx context.Context, rows []row) error {
-	if len(rows) == 0 {
-		return nil
-	}
-	if err := e.turns.Acquire(ctx, 1); err != nil {
+// compute yields the steps of g until the last, or until nobody wants more.
+func (e *Engine) compute(ctx context.Context, g *generation, yield func(Step, error) bool) error {
+	g.ctx = ctx
+	if err := e.submit(g); err != nil {
 		return err
 	}
-	defer e.turns.Release(1)
-	if e.closed.Load() {
-		return ErrClosed
+	ended := false
+	defer func() {
+		if !ended {
+			e.withdraw(g)
+		}
+	}()
+	for {
+		steps, last, err := g.out.take(ctx)
+		if ended = last; err != nil {
+			return err
+		}
+		e.resume(g, len(steps))
+		for _, s := range steps {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			if e.closed.Load() {
+				return ErrClosed
+			}
+			if !yield(s, nil) {
+				return nil
+			}
+		}
+		if last {
+			return nil
+		}
 	}
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	busy := e.busy.Add(1)
-	defer e.busy.Add(-1)
-	e.model.forward(rows, max(1, runtime.GOMAXPROCS(0)/int(busy)))
-	return nil
 }
 
 // ErrContextLength matches, with errors.Is, every [*ContextError].

@@ -7,21 +7,56 @@ import (
 	"slices"
 )
 
-// A generation computes one request.
+// A generation is one request on its way through the engine.
 type generation struct {
-	engine  *Engine
+	model   *Model
 	request Request
 	seed    uint64
-	scores  *transcript // of the prompt, nil unless its log probabilities are asked for
+	ctx     context.Context // of the caller
+	out     outbox
+
+	// Of the scheduler.
+	arrival   uint64 // rank in the order in which requests came
+	served    int64  // tokens computed for it
+	paused    bool   // its caller is far behind
+	withdrawn bool   // its caller has gone; under Engine.mu
+
+	width    int // candidates
+	started  bool
+	live     []*candidate // those that have not finished, in the order of their index
+	finished []*candidate // those that have, where nothing is shown before the end
+	steps    []Step       // to be handed over after this step
+	done     bool         // all is in steps
+	err      error        // or this has ended it
+
+	observer observer // of the prompt, nil if there is none
+	observed int      // tokens whose rows it has seen
+}
+
+// An observer wants to see what is computed for every token of the prompt.
+type observer interface {
+	// want sets what the row of a token is to bring.
+	want(r *row)
+	// see takes the rows, of the tokens from pos on.
+	see(pos int, rows []row) error
 }
 
 // A candidate is one of the sequences of a request.
 type candidate struct {
 	transcript
+	gen     *generation
+	index   int   // in the order of generation
+	tokens  []int // of prompt and answer
 	sampler *sampler
 	cache   *kvCache
-	logits  []float32 // of the next token
-	index   int       // in the order of generation
+	logits  []float32  // after the last token, if ready
+	ready   bool       // all tokens are computed
+	planned int        // tokens to compute in this step
+	parent  *candidate // of a beam, until it has a cache of its own
+
+	drawn bool // from these logits
+	step  Step // what came of it
+	err   error
 
 	// What has been decided, where nothing is shown before the end.
 	text    string
@@ -29,170 +64,161 @@ type candidate struct {
 }
 
 func newGeneration(e *Engine, r Request) *generation {
-	g := &generation{engine: e, request: r, seed: rand.Uint64()}
+	g := &generation{model: e.model, request: r, seed: rand.Uint64(), width: max(r.BestOf, r.N), out: newOutbox()}
 	if r.Seed != nil {
 		g.seed = uint64(*r.Seed)
 	}
-	if n := r.PromptLogprobs; n != nil {
-		t := newTranscript(e.model.tokenizer, &Request{Logprobs: *n, KeepSpecialTokens: r.KeepSpecialTokens})
-		g.scores = &t
-		g.scores.prompt(r.Prompt[0], nil)
+	if r.PromptLogprobs != nil {
+		g.observer = newPromptScores(g)
 	}
+	g.live = []*candidate{{
+		transcript: newTranscript(e.model.tokenizer, &g.request),
+		gen:        g,
+		tokens:     slices.Clip(r.Prompt),
+		sampler:    newSampler(&g.request, e.model.tokenizer.EOS(), g.seed, 0),
+	}}
 	return g
 }
 
-// run computes the request and yields its steps.
-func (g *generation) run(ctx context.Context, yield func(Step, error) bool) error {
-	first, err := g.prefill(ctx)
-	if err != nil {
-		return err
+// lag returns how many tokens the cache lags behind.
+func (c *candidate) lag() int { return len(c.tokens) - c.cache.len }
+
+// after says whether c came after other.
+func (c *candidate) after(other *candidate) bool {
+	return cmp.Or(cmp.Compare(c.gen.arrival, other.gen.arrival), cmp.Compare(c.index, other.index)) > 0
+}
+
+// reusable returns how many tokens from the first need not be computed if the
+// cache has them.
+func (g *generation) reusable() int {
+	if g.observer != nil && g.observed < len(g.request.Prompt) {
+		return g.observed
 	}
-	r := &g.request
-	if g.scores != nil {
-		if !yield(Step{Prompt: g.scores.promptTokens()}, nil) {
-			return nil
-		}
+	return len(g.request.Prompt) + g.request.MaxTokens
+}
+
+// release gives back all memory.
+func (g *generation) release() {
+	for _, c := range g.live {
+		c.cache.release()
+	}
+	g.live = nil
+}
+
+// computed notes that rows of c, from position pos on, were computed.
+func (g *generation) computed(c *candidate, pos int, rows []row) error {
+	g.served += int64(len(rows))
+	if g.observer == nil || g.started || pos+len(rows) <= g.observed {
+		return nil
+	}
+	skip := g.observed - pos
+	g.observed = pos + len(rows)
+	return g.observer.see(pos+skip, rows[skip:])
+}
+
+// start is called when the prompt is computed: all candidates go on from there.
+func (g *generation) start() {
+	g.started = true
+	r, first := &g.request, g.live[0]
+	switch o := g.observer.(type) {
+	case *promptScores:
+		g.steps = append(g.steps, Step{Prompt: o.tokens()})
+	case *embedding:
+		g.done = true
+		return
 	}
 	if r.MaxTokens == 0 {
 		for i := range r.N {
-			if !yield(Step{Choice: i, Finish: FinishLength}, nil) {
-				return nil
-			}
+			g.steps = append(g.steps, Step{Choice: i, Finish: FinishLength})
 		}
-		return nil
+		g.done = true
+		return
 	}
-	width := max(r.BestOf, r.N)
 	if r.UseBeamSearch {
-		ranked, err := g.beamSearch(ctx, first, width)
-		if err != nil {
-			return err
-		}
-		yieldRanked(ranked[:min(r.N, len(ranked))], yield)
-		return nil
+		return
 	}
-	if width == r.N {
-		_, err := g.sample(ctx, first, width, yield)
-		return err
-	}
-	ranked, err := g.sample(ctx, first, width, nil)
-	if err != nil {
-		return err
-	}
-	slices.SortStableFunc(ranked, func(a, b *candidate) int {
-		return cmp.Compare(b.logprob/float64(b.generated), a.logprob/float64(a.generated))
-	})
-	yieldRanked(ranked[:r.N], yield)
-	return nil
-}
-
-// prefill computes the prompt, chunk by chunk, and returns a candidate that has
-// generated nothing.
-func (g *generation) prefill(ctx context.Context) (*candidate, error) {
-	c := &g.engine.model.config
-	first := &candidate{
-		transcript: newTranscript(g.engine.model.tokenizer, &g.request),
-		sampler:    newSampler(&g.request, g.engine.model.tokenizer.EOS(), g.seed, 0),
-		cache:      newKVCache(c),
-		logits:     make([]float32, c.VocabSize),
-	}
-	for prompt := g.request.Prompt; len(prompt) > 0; {
-		n := min(batchLen, len(prompt))
-		rows := make([]row, n)
-		for i, token := range prompt[:n] {
-			rows[i] = row{cache: first.cache, token: token}
-			if g.scores != nil {
-				rows[i].logits = make([]float32, c.VocabSize)
-			}
-		}
-		prompt = prompt[n:]
-		if len(prompt) == 0 {
-			rows[n-1].logits = first.logits
-		}
-		if err := g.engine.step(ctx, rows); err != nil {
-			return nil, err
-		}
-		if g.scores != nil {
-			if err := g.scorePrompt(rows, prompt); err != nil {
-				return nil, err
-			}
-		}
-	}
-	return first, nil
-}
-
-// scorePrompt notes the log probabilities that rows of the prompt give to the tokens
-// after each; rest is the prompt after the rows.
-func (g *generation) scorePrompt(rows []row, rest []int) error {
-	logp := make([]float64, g.engine.model.config.VocabSize)
-	for i, r := range rows {
-		var next int
-		switch {
-		case i+1 < len(rows):
-			next = rows[i+1].token
-		case len(rest) > 0:
-			next = rest[0]
-		default:
-			return nil
-		}
-		if err := checked(logp, r.logits); err != nil {
-			return err
-		}
-		if err := logSoftmax(logp); err != nil {
-			return err
-		}
-		g.scores.prompt(next, logp)
-	}
-	return nil
-}
-
-// sample draws width candidates, all from first, token by token in turn. With
-// yield each step is yielded at once, else the candidates keep their text.
-func (g *generation) sample(ctx context.Context, first *candidate, width int, yield func(Step, error) bool) ([]*candidate, error) {
-	all := []*candidate{first}
-	for i := 1; i < width; i++ {
-		all = append(all, &candidate{
-			transcript: newTranscript(g.engine.model.tokenizer, &g.request),
-			sampler:    newSampler(&g.request, g.engine.model.tokenizer.EOS(), g.seed, i),
-			cache:      first.cache.fork(),
-			logits:     slices.Clone(first.logits),
+	for i := 1; i < g.width; i++ {
+		g.live = append(g.live, &candidate{
+			transcript: newTranscript(g.model.tokenizer, r),
+			gen:        g,
 			index:      i,
+			tokens:     slices.Clip(first.tokens),
+			sampler:    newSampler(r, g.model.tokenizer.EOS(), g.seed, i),
+			cache:      first.cache.fork(),
+			logits:     first.logits,
+			ready:      true,
 		})
 	}
-	running := slices.Clone(all)
-	for len(running) > 0 {
-		for _, c := range running {
-			id, err := c.sampler.sample(c.logits)
-			if err != nil {
-				return nil, err
-			}
-			s := c.accept(id, c.sampler.logp)
-			s.Choice = c.index
-			if yield == nil {
-				c.keep(s)
-			} else if s.Text != "" || len(s.Tokens) > 0 || s.Finish != "" {
-				if !yield(s, nil) {
-					return nil, nil
-				}
-			}
-		}
-		running = slices.DeleteFunc(running, func(c *candidate) bool { return c.finish != "" })
-		if err := g.next(ctx, running); err != nil {
-			return nil, err
-		}
-	}
-	return all, nil
 }
 
-// next computes the logits that follow the last token of each candidate.
-func (g *generation) next(ctx context.Context, running []*candidate) error {
-	for batch := range slices.Chunk(running, batchLen) {
-		rows := make([]row, len(batch))
-		for i, c := range batch {
-			rows[i] = row{cache: c.cache, token: c.last, logits: c.logits}
+// fail ends the generation with an error.
+func (g *generation) fail(err error) {
+	if g.err == nil {
+		g.done, g.err = true, err
+	}
+}
+
+// draw takes the next token of a candidate that is ready. For a beam it only
+// finds out how likely all are. It touches nothing but the candidate; scratch is
+// memory for a distribution, [VocabSize].
+func (c *candidate) draw(scratch []float64) {
+	c.drawn = true
+	if c.gen.request.UseBeamSearch {
+		c.err = c.sampler.distribution(c.logits)
+		return
+	}
+	c.sampler.logp = scratch
+	var id int
+	if id, c.err = c.sampler.sample(c.logits); c.err == nil {
+		c.tokens = append(c.tokens, id)
+		c.step = c.accept(id, scratch)
+		c.step.Choice = c.index
+	}
+	c.sampler.logp = nil
+}
+
+// advance takes what its candidates have drawn.
+func (g *generation) advance() error {
+	if g.request.UseBeamSearch {
+		return g.searchOn()
+	}
+	streams := g.width == g.request.N
+	for _, c := range g.live {
+		if !c.drawn {
+			continue
 		}
-		if err := g.engine.step(ctx, rows); err != nil {
-			return err
+		if c.err != nil {
+			return c.err
 		}
+		s := c.step
+		switch {
+		case !streams:
+			c.keep(s)
+		case s.Text != "" || len(s.Tokens) > 0 || s.Finish != "":
+			g.steps = append(g.steps, s)
+		}
+		c.ready, c.drawn, c.logits, c.step = false, false, nil, Step{}
+	}
+	g.live = slices.DeleteFunc(g.live, func(c *candidate) bool {
+		if c.finish == "" {
+			return false
+		}
+		c.cache.release()
+		if !streams {
+			g.finished = append(g.finished, c)
+		}
+		return true
+	})
+	if len(g.live) > 0 {
+		return nil
+	}
+	g.done = true
+	if !streams {
+		slices.SortFunc(g.finished, func(a, b *candidate) int {
+			mean := func(c *candidate) float64 { return c.logprob / float64(c.generated) }
+			return cmp.Or(cmp.Compare(mean(b), mean(a)), cmp.Compare(a.index, b.index))
+		})
+		g.show(g.finished[:g.request.N])
 	}
 	return nil
 }
@@ -203,15 +229,51 @@ func (c *candidate) keep(s Step) {
 	c.written = append(c.written, s.Tokens...)
 }
 
-// yieldRanked yields each candidate as one step, the first as choice 0.
-func yieldRanked(ranked []*candidate, yield func(Step, error) bool) {
+// show makes each candidate one step, the first that of choice 0.
+func (g *generation) show(ranked []*candidate) {
 	for i, c := range ranked {
-		s := Step{
+		g.steps = append(g.steps, Step{
 			Choice: i, Text: c.text, Tokens: c.written, Finish: c.finish,
 			Generated: c.generated, CumulativeLogprob: c.logprob,
-		}
-		if !yield(s, nil) {
-			return
-		}
+		})
 	}
 }
+
+// promptScores observes the log probabilities of a prompt.
+type promptScores struct {
+	prompt     []int
+	transcript transcript
+	logp       []float64
+}
+
+func newPromptScores(g *generation) *promptScores {
+	r := &Request{Logprobs: *g.request.PromptLogprobs, KeepSpecialTokens: g.request.KeepSpecialTokens}
+	p := &promptScores{
+		prompt:     g.request.Prompt,
+		transcript: newTranscript(g.model.tokenizer, r),
+		logp:       make([]float64, g.model.config.VocabSize),
+	}
+	p.transcript.prompt(p.prompt[0], nil)
+	return p
+}
+
+func (p *promptScores) want(r *row) { r.logits = make([]float32, len(p.logp)) }
+
+// see notes what each row says of the token after it.
+func (p *promptScores) see(pos int, rows []row) error {
+	for i, r := range rows {
+		if pos+i+1 >= len(p.prompt) {
+			break
+		}
+		if err := checked(p.logp, r.logits); err != nil {
+			return err
+		}
+		if err := logSoftmax(p.logp); err != nil {
+			return err
+		}
+		p.transcript.prompt(p.prompt[pos+i+1], p.logp)
+	}
+	return nil
+}
+
+func (p *promptScores) tokens() []Token { return p.transcript.promptTokens() }
