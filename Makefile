@@ -5,7 +5,7 @@ BIN      := bin/touchstone
 PROFILE  ?= interop
 OUT      ?= reports/check
 
-.PHONY: build check test lint bench fmt fuzz golden clean model model-eval
+.PHONY: build check test lint bench fmt fuzz golden asm clean model model-eval
 
 build: ## build bin/touchstone
 	$(GO) build -o $(BIN) .
@@ -15,6 +15,8 @@ check: build ## hold the reference endpoint, in process, against its contract; r
 
 test: lint ## vet, staticcheck, formatting and every test under the race detector
 	$(GO) test -race -timeout 15m ./...
+	TOUCHSTONE_KERNELS=plain $(GO) test -count=1 ./engine
+	$(GO) vet -tags purego ./engine
 
 lint: ## gofmt, go vet, staticcheck, go.mod tidy
 	@bad=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$bad" || { echo "not formatted (make fmt): $$bad"; exit 1; }
@@ -31,6 +33,9 @@ fuzz: ## every fuzz target for a short while each
 
 golden: ## write the golden files anew; read the diff before committing
 	$(GO) test ./reports/... ./simulator/... ./cli/... -update
+
+asm: ## generate the engine's assembly anew
+	cd engine/internal/asm && $(GO) run . -out ../../kernels_amd64.s -stubs ../../kernels_amd64_decl.go -pkg engine
 
 fmt: ## format
 	gofmt -w $$(git ls-files '*.go')

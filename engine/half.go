@@ -53,3 +53,6 @@ func narrow16(dst []uint16, x []float32) {
 		dst[i] = narrow(x[i])
 	}
 }
+
+// brain widens a BF16 number, the upper half of an F32.
+func brain(h uint16) float32 { return math.Float32frombits(uint32(h) << 16) }

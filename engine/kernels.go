@@ -2,7 +2,6 @@ package engine
 
 import (
 	"math"
-	"sync"
 )
 
 // The kernels are batch-invariant: every number that they compute is a sum in
@@ -14,128 +13,6 @@ import (
 // The inner loops are left out of the race detector's watch (go:norace), which
 // would make them thirty times slower: what they share is decided in matmul and
 // forward, which it does watch.
-
-// dot returns the sum of a[i]·x[i], added from left to right. a is at least as
-// long as x. This order is the specification of every matrix product here.
-//
-//go:norace
-func dot(a, x []float32) (s float32) {
-	a = a[:len(x)]
-	for i, v := range x {
-		s += float32(a[i] * v)
-	}
-	return s
-}
-
-// dot4 computes the dots of four rows at a time: the processor adds in four
-// chains instead of waiting for one.
-//
-//go:norace
-func dot4(a, b, c, d, x []float32) (s, t, u, v float32) {
-	a, b, c, d = a[:len(x)], b[:len(x)], c[:len(x)], d[:len(x)]
-	for i, w := range x {
-		s += float32(a[i] * w)
-		t += float32(b[i] * w)
-		u += float32(c[i] * w)
-		v += float32(d[i] * w)
-	}
-	return s, t, u, v
-}
-
-// dot4x2 computes the dots of four rows with two vectors, which loads the rows
-// once.
-//
-//go:norace
-func dot4x2(a, b, c, d, x, y []float32, p, q *[4]float32) {
-	var s0, t0, u0, v0, s1, t1, u1, v1 float32
-	a, b, c, d, y = a[:len(x)], b[:len(x)], c[:len(x)], d[:len(x)], y[:len(x)]
-	for i, w := range x {
-		z := y[i]
-		e, f, g, h := a[i], b[i], c[i], d[i]
-		s0 += float32(e * w)
-		t0 += float32(f * w)
-		u0 += float32(g * w)
-		v0 += float32(h * w)
-		s1 += float32(e * z)
-		t1 += float32(f * z)
-		u1 += float32(g * z)
-		v1 += float32(h * z)
-	}
-	*p, *q = [4]float32{s0, t0, u0, v0}, [4]float32{s1, t1, u1, v1}
-}
-
-// A product is a matrix and where its product goes: dst is [n, m.rows].
-type product struct {
-	dst []float32
-	m   *matrix
-}
-
-// matmul computes dst = x · mᵀ for each product: row t of dst is m times row t
-// of x, which is [n, m.cols]. All matrices have the same number of columns.
-// threads goroutines share the rows of the matrices; no sum depends on their
-// number.
-func matmul(x []float32, n, threads int, products ...product) {
-	rows := 0
-	for _, p := range products {
-		rows += p.m.rows
-	}
-	parallel(rows, n*products[0].m.cols, threads, func(from, to int) {
-		for _, p := range products {
-			p.rows(x, n, max(from, 0), min(to, p.m.rows))
-			from, to = from-p.m.rows, to-p.m.rows
-		}
-	})
-}
-
-// rows computes the columns from … to of dst, which rows of m give.
-func (p product) rows(x []float32, n, from, to int) {
-	m := p.m
-	cols := m.cols
-	var buf []float32
-	if m.f32 == nil && from < to {
-		buf = make([]float32, 4*cols)
-	}
-	r := from
-	for ; r+4 <= to; r += 4 {
-		w := m.read(r, 4, buf)
-		a, b, c, d := w[:cols], w[cols:2*cols], w[2*cols:3*cols], w[3*cols:4*cols]
-		t := 0
-		for ; t+2 <= n; t += 2 {
-			dot4x2(a, b, c, d, x[t*cols:(t+1)*cols], x[(t+1)*cols:(t+2)*cols],
-				(*[4]float32)(p.dst[t*m.rows+r:]), (*[4]float32)(p.dst[(t+1)*m.rows+r:]))
-		}
-		for ; t < n; t++ {
-			o := p.dst[t*m.rows+r:]
-			o[0], o[1], o[2], o[3] = dot4(a, b, c, d, x[t*cols:(t+1)*cols])
-		}
-	}
-	for ; r < to; r++ {
-		w := m.read(r, 1, buf)
-		for t := range n {
-			p.dst[t*m.rows+r] = dot(w, x[t*cols:(t+1)*cols])
-		}
-	}
-}
-
-// workPerGoroutine is how many multiply-adds make it worth to start a
-// goroutine, which costs about a microsecond.
-const workPerGoroutine = 64 << 10
-
-// parallel calls f on ranges that cover 0 to n, each index of which costs work
-// multiply-adds, on at most threads goroutines.
-func parallel(n, work, threads int, f func(from, to int)) {
-	parts := min(threads, n, max(1, n*work/workPerGoroutine))
-	if parts <= 1 {
-		f(0, n)
-		return
-	}
-	var wg sync.WaitGroup
-	for p := 1; p < parts; p++ {
-		wg.Go(func() { f(n*p/parts, n*(p+1)/parts) })
-	}
-	f(0, n/parts)
-	wg.Wait()
-}
 
 // rmsNorm sets dst to x divided by its root mean square, times weight. All
 // have the same length; dst may be x.

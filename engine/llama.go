@@ -24,6 +24,7 @@ type scratch struct {
 	gate, up []float32 // [rows, FFN]
 	cos, sin []float32 // [rows, RopeDim/2]
 	logits   []float32 // [rows that ask, VocabSize], grown when needed
+	acts     activations
 }
 
 func newScratch(c *Config) *scratch {
@@ -54,7 +55,7 @@ func (m *Model) forward(rows []row, threads int) {
 		r := &rows[t]
 		r.pos = r.cache.next()
 		x := s.x[t*dim : (t+1)*dim]
-		copy(x, w.embedding.read(r.token, 1, x))
+		w.embedding.row(x, r.token)
 		for i, freq := range w.freqs {
 			sin, cos := math.Sincos(float64(r.pos) * freq)
 			s.sin[t*half+i], s.cos[t*half+i] = float32(sin*w.magnitude), float32(cos*w.magnitude)
@@ -65,7 +66,7 @@ func (m *Model) forward(rows []row, threads int) {
 		for t := range n {
 			rmsNorm(s.h[t*dim:(t+1)*dim], s.x[t*dim:(t+1)*dim], b.attnNorm, c.NormEpsilon)
 		}
-		matmul(s.h, n, threads, product{s.q, b.q}, product{s.k, b.k}, product{s.v, b.v})
+		matmul(&s.acts, s.h, n, threads, product{s.q, b.q}, product{s.k, b.k}, product{s.v, b.v})
 		for t, r := range rows {
 			cos, sin := s.cos[t*half:(t+1)*half], s.sin[t*half:(t+1)*half]
 			q, k, v := s.q[t*qDim:(t+1)*qDim], s.k[t*kvDim:(t+1)*kvDim], s.v[t*kvDim:(t+1)*kvDim]
@@ -80,7 +81,7 @@ func (m *Model) forward(rows []row, threads int) {
 				attend(c, s.att[i*group:(i+1)*group], s.q[i*group:(i+1)*group], r.cache.blocks, l, head, r.pos+1)
 			}
 		})
-		matmul(s.att, n, threads, product{s.h, b.o})
+		matmul(&s.acts, s.att, n, threads, product{s.h, b.o})
 		for t := range n {
 			addBias(s.h[t*dim:(t+1)*dim], b.oBias)
 		}
@@ -89,9 +90,9 @@ func (m *Model) forward(rows []row, threads int) {
 		for t := range n {
 			rmsNorm(s.h[t*dim:(t+1)*dim], s.x[t*dim:(t+1)*dim], b.ffnNorm, c.NormEpsilon)
 		}
-		matmul(s.h, n, threads, product{s.gate, b.gate}, product{s.up, b.up})
+		matmul(&s.acts, s.h, n, threads, product{s.gate, b.gate}, product{s.up, b.up})
 		swiGLU(s.gate[:n*c.FFN], s.up)
-		matmul(s.gate, n, threads, product{s.h, b.down})
+		matmul(&s.acts, s.gate, n, threads, product{s.h, b.down})
 		add(s.x[:n*dim], s.h)
 	}
 	asked := 0
@@ -107,7 +108,7 @@ func (m *Model) forward(rows []row, threads int) {
 	if s.logits == nil || len(s.logits) < asked*c.VocabSize {
 		s.logits = make([]float32, asked*c.VocabSize)
 	}
-	matmul(s.h, asked, threads, product{s.logits, w.output})
+	matmul(&s.acts, s.h, asked, threads, product{s.logits, w.output})
 	logits := s.logits
 	for _, r := range rows {
 		if r.logits != nil {

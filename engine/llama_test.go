@@ -11,6 +11,23 @@ import (
 	"github.com/touchstone-llm/touchstone/engine/internal/ggufwrite"
 )
 
+// eightBits rounds x to multiples, up to 127, of a scale for each n numbers.
+func eightBits(x []float64, n int) []float64 {
+	y := make([]float64, len(x))
+	for at := 0; at < len(x); at += n {
+		top := 0.0
+		for _, v := range x[at : at+n] {
+			top = max(top, math.Abs(v))
+		}
+		for i, v := range x[at : at+n] {
+			if top > 0 {
+				y[at+i] = math.Round(v*127/top) * (top / 127)
+			}
+		}
+	}
+	return y
+}
+
 // naive computes the logits after the last of ids by the formulas of the paper,
 // in float64 and without a cache but with keys and values in half precision, from the tensors of the file.
 func naive(f *modelFile, c Config, ids []int) []float64 {
@@ -26,6 +43,13 @@ func naive(f *modelFile, c Config, ids []int) []float64 {
 	}
 	times := func(name string, x []float64) []float64 {
 		w, cols := tensor(name)
+		switch f.tensors[name].typ { // activations get 8 bits where weights are quantised
+		case typeF32, typeF16, typeBF16, typeQ2_K, typeQ3_K:
+		case typeQ4_K, typeQ5_K, typeQ6_K:
+			x = eightBits(x, 256)
+		default:
+			x = eightBits(x, 32)
+		}
 		y := make([]float64, len(w)/cols)
 		for r := range y {
 			for i := range x {
@@ -210,8 +234,14 @@ func TestForwardAgainstFormulas(t *testing.T) {
 			}
 			ids := m.Tokenizer().Prompt("hello world, how are you today and tomorrow?")
 			got := logitsAfter(m, ids, len(ids), 1)
+			// What lies on the border of two roundings may go either way: keys,
+			// values, and the activations of quantised weights.
+			bound := 5e-4
+			if form := m.weights.layers[0].down.format; form >= q8 && form != asFile {
+				bound = .15
+			}
 			for i, want := range naive(f, m.Config(), ids) {
-				if math.Abs(float64(got[i])-want) > 5e-4 { // a key on the border of two halves may round the other way
+				if math.Abs(float64(got[i])-want) > bound {
 					t.Fatalf("logit %d is %g, want %g", i, got[i], want)
 				}
 			}
@@ -235,7 +265,7 @@ func logitsAfter(m *Model, ids []int, chunk, threads int) []float32 {
 }
 
 // The same bits in every batch, on every number of threads, in every type of
-// weights, with weights widened at load or when used, and after a fork.
+// weights, and after a fork.
 func TestBatchInvariance(t *testing.T) {
 	rng := rand.New(rand.NewPCG(5, 5))
 	for _, typ := range []uint32{ggufwrite.F32, ggufwrite.F16, ggufwrite.Q8_0} {
@@ -243,15 +273,6 @@ func TestBatchInvariance(t *testing.T) {
 		s.Type = typ
 		s.Dim, s.FFN = 96, 160
 		m := randomModel(t, s)
-		narrow := randomModel(t, s)
-		f, err := readGGUF(ggufwrite.Random(s).Bytes(), true)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for i := range narrow.weights.layers {
-			up := narrow.weights.layers[i].up
-			up.f32, up.raw = nil, f.tensors[fmt.Sprintf("blk.%d.ffn_up.weight", i)].data
-		}
 		ids := make([]int, 70)
 		for i := range ids {
 			ids[i] = rng.IntN(m.Config().VocabSize)
@@ -263,9 +284,6 @@ func TestBatchInvariance(t *testing.T) {
 					t.Fatalf("type %d: chunks of %d on %d threads give other bits", typ, chunk, threads)
 				}
 			}
-		}
-		if got := logitsAfter(narrow, ids, 5, 2); !slices.Equal(got, want) {
-			t.Fatalf("type %d: widening when used gives other bits", typ)
 		}
 		// Sequences of any lengths, in one batch with others.
 		c := m.Config()

@@ -32,3 +32,13 @@ func mapFile(path string) (data []byte, release func() error, err error) {
 	}
 	return data, func() error { return unix.Munmap(data) }, nil
 }
+
+// mapMemory returns size bytes of zeros, in huge pages if the system can.
+func mapMemory(size int) (data []byte, release func() error, err error) {
+	data, err = unix.Mmap(-1, 0, size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANON)
+	if err != nil {
+		return nil, nil, fmt.Errorf("%d bytes for the weights: %w", size, err)
+	}
+	adviseHugePages(data)
+	return data, func() error { return unix.Munmap(data) }, nil
+}

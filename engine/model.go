@@ -43,24 +43,22 @@ type Model struct {
 }
 
 // Open maps the GGUF file at path into memory, and with the first of a split
-// model ("…-00001-of-00003.gguf") all its parts. They must not change before
-// [Model.Close].
+// model ("…-00001-of-00003.gguf") all its parts. They are
+// not needed any more when it returns.
 func Open(path string) (*Model, error) {
 	f, release, err := openFile(path, true)
 	if err != nil {
 		return nil, fmt.Errorf("engine: %w", err)
 	}
+	defer release()
 	m, err := load(f)
 	if err != nil {
-		release()
 		return nil, fmt.Errorf("engine: %s: %w", path, err)
 	}
-	m.release = release
 	return m, nil
 }
 
-// Load reads a GGUF file that is in memory already; it must not change while
-// the model is in use.
+// Load reads a GGUF file that is in memory already.
 func Load(gguf []byte) (*Model, error) {
 	f, err := readGGUF(gguf, true)
 	if err != nil {
@@ -83,7 +81,7 @@ func load(f *modelFile) (m *Model, err error) {
 			err = fmt.Errorf("%s: %w", f.format, err)
 		}
 	}()
-	m = &Model{release: func() error { return nil }}
+	m = &Model{}
 	if m.config, err = readConfig(f); err != nil {
 		return nil, err
 	}
@@ -91,14 +89,15 @@ func load(f *modelFile) (m *Model, err error) {
 		return nil, err
 	}
 	m.config.VocabSize = m.tokenizer.Size()
-	if m.weights, err = readWeights(f, &m.config); err != nil {
-		return nil, err
-	}
 	source, err := get[string](f, "tokenizer.chat_template")
 	if err != nil {
 		return nil, err
 	}
+	if m.weights, err = readWeights(f, &m.config); err != nil {
+		return nil, err
+	}
 	m.chat = sync.OnceValues(func() (*chatTemplate, error) { return newChatTemplate(source, m.tokenizer) })
+	m.release = m.weights.release
 	m.scratch.New = func() any { return newScratch(&m.config) }
 	return m, nil
 }
@@ -229,7 +228,7 @@ func readRopeScaling(f *modelFile, c *Config) (s RopeScaling, err error) {
 	return s, nil
 }
 
-// Close releases the mapping of [Open]. Engines on the model are closed first.
+// Close releases the memory of the weights. Engines on the model are closed first.
 func (m *Model) Close() error {
 	release := m.release
 	m.release = func() error { return nil }

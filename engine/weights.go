@@ -1,55 +1,11 @@
 package engine
 
 import (
-	"encoding/binary"
 	"fmt"
 	"maps"
 	"slices"
 	"strings"
-	"unsafe"
 )
-
-// A matrix holds weights by rows: rows outputs of cols inputs.
-//
-// F32 tensors are used where they lie. Those of other types are widened to F32
-// when the model is loaded, as plain Go computes fastest with those, unless the
-// whole model would take more than widenLimit: then each row is widened when it
-// is used. Both give the same bits.
-type matrix struct {
-	rows, cols int
-	f32        []float32 // nil: widened row by row
-	typ        tensorType
-	raw        []byte
-}
-
-// widenLimit is the most bytes that a model may have in F32 for its weights to
-// be widened at load.
-const widenLimit = 1 << 30
-
-// read returns n rows from row r on, one after another; in buf, of length
-// n·cols, if the weights are not in F32.
-func (m *matrix) read(r, n int, buf []float32) []float32 {
-	if m.f32 != nil {
-		return m.f32[r*m.cols : (r+n)*m.cols]
-	}
-	size := len(m.raw) / m.rows
-	widen(buf[:n*m.cols], m.typ, m.raw[r*size:(r+n)*size])
-	return buf[:n*m.cols]
-}
-
-// floats returns the elements of an F32 tensor, where they lie if the machine
-// can read them there.
-func floats(raw []byte) []float32 {
-	one := [2]byte{1, 0}
-	littleEndian := binary.NativeEndian.Uint16(one[:]) == 1
-	p := unsafe.Pointer(unsafe.SliceData(raw))
-	if littleEndian && uintptr(p)%unsafe.Alignof(float32(0)) == 0 {
-		return unsafe.Slice((*float32)(p), len(raw)/4)
-	}
-	f := make([]float32, len(raw)/4)
-	widen(f, typeF32, raw)
-	return f
-}
 
 // A layer holds the weights of one transformer block. D is Config.Dim, Q is
 // Heads·HeadDim, KV is KVHeads·HeadDim.
@@ -76,12 +32,13 @@ type weights struct {
 	output     *matrix   // [VocabSize, D]
 	freqs      []float64 // [RopeDim/2]: radians a position of each rotated pair
 	magnitude  float64   // by which rotated pairs are multiplied
+	release    func() error
 }
 
 // A weightReader takes tensors out of a file; the first error stays.
 type weightReader struct {
 	file   *modelFile
-	widen  bool
+	arena  *arena
 	unused map[string]bool
 	count  int64
 	err    error
@@ -116,9 +73,6 @@ func (r *weightReader) vector(name string, n int) []float32 {
 	if !ok {
 		return nil
 	}
-	if t.typ == typeF32 {
-		return floats(t.data)
-	}
 	v := make([]float32, n)
 	widen(v, t.typ, t.data)
 	return v
@@ -138,34 +92,31 @@ func (r *weightReader) matrix(name string, rows, cols int) *matrix {
 	if !ok {
 		return nil
 	}
-	m := &matrix{rows: rows, cols: cols, typ: t.typ, raw: t.data}
-	if t.typ == typeF32 {
-		m.f32 = floats(t.data)
-	} else if r.widen {
-		m.f32 = make([]float32, rows*cols)
-		widen(m.f32, t.typ, t.data)
-		m.raw = nil
-	}
-	return m
+	return newMatrix(r.arena, t.typ, rows, cols, t.data)
 }
 
 // readWeights takes the weights of a model of shape c out of f, and completes
-// c by what only they tell.
-func readWeights(f *modelFile, c *Config) (*weights, error) {
+// c by what only they tell. It keeps nothing of f.
+func readWeights(f *modelFile, c *Config) (w *weights, err error) {
 	r := &weightReader{file: f, unused: map[string]bool{}}
-	total := 0 // bytes, were all in F32
+	total := 0
 	for name, t := range f.tensors {
 		r.unused[name] = true
-		n := 4
-		for _, d := range t.shape {
-			n *= d
+		if len(t.shape) == 2 {
+			total += packedBytes(t.typ, t.shape[1], t.shape[0])
 		}
-		total += n
 	}
-	r.widen = total <= widenLimit
+	if r.arena, err = newArena(total); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			r.arena.release()
+		}
+	}()
 
 	q, kv := c.Heads*c.HeadDim, c.KVHeads*c.HeadDim
-	w := &weights{}
+	w = &weights{release: r.arena.release}
 	w.embedding = r.matrix("token_embd.weight", c.VocabSize, c.Dim)
 	for i := 0; i < c.Layers && r.err == nil; i++ {
 		name := func(s string) string { return fmt.Sprintf("blk.%d.%s.weight", i, s) }

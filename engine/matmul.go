@@ -1,0 +1,103 @@
+package engine
+
+// A product is a matrix and where its product goes: dst is [n, m.rows].
+type product struct {
+	dst []float32
+	m   *matrix
+}
+
+// chunkBytes is how many bytes of panels meet all rows of the activations
+// before the next ones do: they stay in a core's cache.
+const chunkBytes = 256 << 10
+
+// matmul computes dst = x · mᵀ for each product: row t of dst is m times row t
+// of x, which is [n, m.cols]. All matrices have the same number of columns.
+// Up to threads goroutines share the panels of the matrices; no sum depends on
+// their number, nor on the rows that are computed together.
+func matmul(a *activations, x []float32, n, threads int, products ...product) {
+	if n == 0 {
+		return
+	}
+	cols := products[0].m.cols
+	a.set(x, n, cols)
+	panels := 0
+	for _, p := range products {
+		a.prepare(p.m.format, threads)
+		panels += p.m.panels()
+	}
+	parallel(panels, n*cols*panelRows, threads, func(from, to int) {
+		for _, p := range products {
+			count := p.m.panels()
+			if from < count && to > 0 {
+				p.compute(a, max(from, 0), min(to, count))
+			}
+			from, to = from-count, to-count
+		}
+	})
+}
+
+// compute sets the columns of dst that the panels from … to of m give.
+func (p product) compute(a *activations, from, to int) {
+	m := p.m
+	if m.format == asFile {
+		p.widened(a, from, to)
+		return
+	}
+	qBytes, mBytes := m.panelBytes()
+	tiles := kernelsOf(m.format).tiles(a.n)
+	chunk := to - from
+	if len(tiles) > 1 {
+		chunk = max(1, chunkBytes/qBytes)
+	}
+	for ; from < to; from += chunk {
+		count := min(chunk, to-from)
+		quants, meta := m.quants[from*qBytes:], m.meta[from*mBytes:]
+		for _, t := range tiles {
+			p.tile(a, t, from, count, m.blocks(), quants, meta)
+		}
+	}
+}
+
+// tile computes count panels from panel at on, which quants and meta begin
+// with, for the rows of one tile.
+func (p product) tile(a *activations, t tile, at, count, blocks int, quants, meta []byte) {
+	rows := p.m.rows
+	x, xstride := a.at(p.m.format, t.at)
+	full := min(count, rows/panelRows-at) // the last panel may have fewer rows
+	var m *byte
+	if full > 0 {
+		if len(meta) > 0 {
+			m = &meta[0]
+		}
+		t.kernel(&p.dst[t.at*rows+at*panelRows], 4*rows, &quants[0], m, x, xstride, blocks, full)
+	}
+	if full == count {
+		return
+	}
+	var qBytes, mBytes int
+	if p.m.format != asFile { // else there is one panel
+		qBytes, mBytes = p.m.panelBytes()
+	}
+	if len(meta) > 0 {
+		m = &meta[full*mBytes]
+	}
+	var last [maxTile * panelRows]float32
+	t.kernel(&last[0], 4*panelRows, &quants[full*qBytes], m, x, xstride, blocks, 1)
+	first := (at + full) * panelRows
+	for i := range t.n {
+		copy(p.dst[(t.at+i)*rows+first:(t.at+i+1)*rows], last[i*panelRows:(i+1)*panelRows])
+	}
+}
+
+// widened is compute for matrices that are as in their file.
+func (p product) widened(a *activations, from, to int) {
+	m := p.m
+	panel, row := make([]float32, panelRows*m.cols), make([]float32, m.cols)
+	tiles := kernelsOf(f32).tiles(a.n)
+	for at := from; at < to; at++ {
+		m.widenPanel(panel, row, at)
+		for _, t := range tiles {
+			p.tile(a, t, at, 1, m.cols, memoryOf(panel), nil)
+		}
+	}
+}
