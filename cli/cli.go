@@ -10,10 +10,12 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"strings"
 	"syscall"
 
 	"github.com/alecthomas/kong"
 
+	"github.com/touchstone-llm/touchstone/engine"
 	"github.com/touchstone-llm/touchstone/suites"
 )
 
@@ -73,6 +75,7 @@ type commands struct {
 	Defects  defectsCmd       `cmd:"" help:"List the ways in which serve can break the contract."`
 	Generate generateCmd      `cmd:"" help:"Complete a prompt with the engine, without HTTP."`
 	Tokenize tokenizeCmd      `cmd:"" help:"Print the token ids of a text."`
+	Engine   engineCmd        `cmd:"" help:"Look at model files and measure the engine."`
 	Version  kong.VersionFlag `help:"Print the version."`
 }
 
@@ -86,7 +89,7 @@ func Main(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 			"Exit codes: 0 conformant or done, 1 not conformant, 2 bad usage or configuration, 3 nothing was judged, 130 interrupted."),
 		kong.Writers(stdout, stderr),
 		kong.Exit(func(code int) { exited = code }),
-		kong.Vars{"version": toolVersion()},
+		kong.Vars{"version": toolVersion(), "chat_formats": strings.Join(engine.ChatFormats(), ", ")},
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
 	)
 	if err != nil {

@@ -5,24 +5,26 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/touchstone-llm/touchstone/engine"
 )
 
 type generateCmd struct {
-	Prompt      string   `arg:"" help:"Prompt to complete; - reads standard input."`
-	Model       string   `type:"path" placeholder:"FILE.gguf" help:"Model to run; the embedded one by default."`
-	Chat        bool     `help:"Send the prompt as one user message through the chat template."`
-	System      string   `placeholder:"TEXT" help:"System message before it (with --chat)."`
-	MaxTokens   int      `default:"128" help:"Most tokens to generate."`
-	Temperature float64  `default:"0" help:"Sampling temperature, 0 (greedy) and above."`
-	TopP        float64  `default:"1" help:"Nucleus mass, above 0 to 1."`
-	Seed        *int64   `placeholder:"N" help:"Seed of the sampler."`
-	Stop        []string `sep:"none" placeholder:"TEXT" help:"Stop string; may be repeated."`
-	IgnoreEOS   bool     `name:"ignore-eos" help:"Go on past the end of the text."`
-	Logprobs    int      `default:"-1" placeholder:"K" help:"Report log probabilities and this many alternatives (0 to 20); -1 reports none."`
-	Format      string   `default:"text" enum:"text,json" help:"text streams the completion; json prints one document."`
+	Prompt       string   `arg:"" help:"Prompt to complete; - reads standard input."`
+	Model        string   `type:"path" placeholder:"FILE.gguf" help:"Model to run; the embedded one by default."`
+	Chat         bool     `help:"Send the prompt as one user message through the chat template."`
+	System       string   `placeholder:"TEXT" help:"System message before it (with --chat)."`
+	ChatTemplate string   `placeholder:"NAME" help:"Chat format instead of the file's template (with --chat): ${chat_formats}."`
+	MaxTokens    int      `default:"128" help:"Most tokens to generate."`
+	Temperature  float64  `default:"0" help:"Sampling temperature, 0 (greedy) and above."`
+	TopP         float64  `default:"1" help:"Nucleus mass, above 0 to 1."`
+	Seed         *int64   `placeholder:"N" help:"Seed of the sampler."`
+	Stop         []string `sep:"none" placeholder:"TEXT" help:"Stop string; may be repeated."`
+	IgnoreEOS    bool     `name:"ignore-eos" help:"Go on past the end of the text."`
+	Logprobs     int      `default:"-1" placeholder:"K" help:"Report log probabilities and this many alternatives (0 to 20); -1 reports none."`
+	Format       string   `default:"text" enum:"text,json" help:"text streams the completion; json prints one document."`
 }
 
 func (generateCmd) Help() string {
@@ -59,6 +61,17 @@ func (c *generateCmd) Run(ctx context.Context, s *streams) error {
 		return usage("--model: %w", err)
 	}
 	defer m.Close()
+	if c.ChatTemplate != "" {
+		if !c.Chat {
+			return usage("--chat-template is for --chat")
+		}
+		if !slices.Contains(engine.ChatFormats(), c.ChatTemplate) {
+			return usage("--chat-template: %q is no format; there are %s", c.ChatTemplate, strings.Join(engine.ChatFormats(), ", "))
+		}
+		if err := m.SetChatTemplate(c.ChatTemplate); err != nil {
+			return usage("--chat-template: %w", err)
+		}
+	}
 	ids := m.Tokenizer().Prompt(prompt)
 	if c.Chat {
 		var messages []engine.Message

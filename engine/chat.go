@@ -34,8 +34,9 @@ var ErrTools = errors.New("engine: the model's chat template knows no tools")
 const templateDate = "26 Jul 2024"
 
 // ChatPrompt renders messages into the tokens of a prompt that the assistant
-// continues, by the file's tokenizer.chat_template. Without one, it is Llama 3's
-// format if the vocabulary has its special tokens, and else lines of
+// continues, by the file's tokenizer.chat_template or what [Model.SetChatTemplate]
+// put in its place. Without either it is the format that the special tokens or
+// the name of the model are known for ("llama3", "chatml", …), and else lines of
 // "role: content", the last of which is "assistant:".
 //
 // Tools are offered to the model in the way of its template; [ErrTools] says that
@@ -78,6 +79,31 @@ func (c conversation) texts(f func(string)) {
 	}
 }
 
+// SetChatTemplate replaces the template of the model's file by one in Jinja, or
+// by the format of that name, one of [ChatFormats]. It is not for use while
+// others use the model.
+func (m *Model) SetChatTemplate(template string) error {
+	chat, err := newChatTemplate(template, m.tokenizer)
+	if err != nil {
+		return err
+	}
+	m.chatName = chatName(template)
+	m.chat = func() (*chatTemplate, error) { return chat, nil }
+	return nil
+}
+
+// ChatFormat says which template [Model.ChatPrompt] follows: the name of a
+// format, or "" for a template in Jinja.
+func (m *Model) ChatFormat() string { return m.chatName }
+
+// chatName returns template if it is the name of a format, else "".
+func chatName(template string) string {
+	if _, ok := chatFormats[template]; ok {
+		return template
+	}
+	return ""
+}
+
 // A chatTemplate turns messages into text with special tokens in it.
 type chatTemplate struct {
 	tokenizer *Tokenizer
@@ -87,7 +113,7 @@ type chatTemplate struct {
 	render func(c conversation, shown func(string) string) (string, error)
 }
 
-// newChatTemplate compiles source, "" for one of the fallbacks.
+// newChatTemplate compiles source, or the format of that name.
 func newChatTemplate(source string, t *Tokenizer) (*chatTemplate, error) {
 	c := &chatTemplate{tokenizer: t}
 	var borders []rune
@@ -98,20 +124,16 @@ func newChatTemplate(source string, t *Tokenizer) (*chatTemplate, error) {
 	}
 	slices.Sort(borders)
 	c.borders = string(slices.Compact(borders))
-	switch {
-	case source != "":
-		compiled, err := jinja.Compile(source)
-		if err != nil {
-			return nil, fmt.Errorf("engine: tokenizer.chat_template: %w", err)
-		}
-		c.tools = strings.Contains(source, "tools")
-		c.render = func(talk conversation, shown func(string) string) (string, error) {
-			return renderJinja(compiled, t, talk, shown)
-		}
-	case t.hasSpecial("<|start_header_id|>") && t.hasSpecial("<|end_header_id|>") && t.hasSpecial("<|eot_id|>"):
-		c.render = renderLlama3
-	default:
-		c.render = renderPlain
+	if format, ok := chatFormats[source]; ok {
+		source = format
+	}
+	compiled, err := jinja.Compile(source)
+	if err != nil {
+		return nil, fmt.Errorf("engine: tokenizer.chat_template: %w", err)
+	}
+	c.tools = strings.Contains(source, "tools")
+	c.render = func(talk conversation, shown func(string) string) (string, error) {
+		return renderJinja(compiled, t, talk, shown)
 	}
 	return c, nil
 }
@@ -238,24 +260,4 @@ func renderJinja(compiled *jinja.Template, t *Tokenizer, talk conversation, show
 		return "", fmt.Errorf("engine: tokenizer.chat_template: %w", err)
 	}
 	return text, nil
-}
-
-// renderLlama3 is the format of Llama 3's model card.
-func renderLlama3(c conversation, shown func(string) string) (string, error) {
-	var b strings.Builder
-	for _, m := range c.messages {
-		fmt.Fprintf(&b, "<|start_header_id|>%s<|end_header_id|>\n\n%s<|eot_id|>", shown(m.Role), strings.TrimSpace(shown(m.Content)))
-	}
-	b.WriteString("<|start_header_id|>assistant<|end_header_id|>\n\n")
-	return b.String(), nil
-}
-
-// renderPlain is for models that know no conversations.
-func renderPlain(c conversation, shown func(string) string) (string, error) {
-	var b strings.Builder
-	for _, m := range c.messages {
-		fmt.Fprintf(&b, "%s: %s\n", shown(m.Role), shown(m.Content))
-	}
-	b.WriteString("assistant:")
-	return b.String(), nil
 }

@@ -157,6 +157,80 @@ func TestChatPromptWithoutTemplate(t *testing.T) {
 	}
 }
 
+// Conversations in the formats of the model cards.
+func TestChatFormats(t *testing.T) {
+	turns := []Message{{Role: "system", Content: "S"}, {Role: "user", Content: "A"}, {Role: "assistant", Content: "B"}, {Role: "user", Content: "C"}}
+	const bos, eos = "<|begin_of_text|>", "<|end_of_text|>"
+	for name, want := range map[string]string{
+		"llama2": bos + "[INST] <<SYS>>\nS\n<</SYS>>\n\nA [/INST] B " + eos + bos + "[INST] C [/INST]",
+		"llama3": bos + "<|start_header_id|>system<|end_header_id|>\n\nS<|eot_id|><|start_header_id|>user<|end_header_id|>\n\nA<|eot_id|>" +
+			"<|start_header_id|>assistant<|end_header_id|>\n\nB<|eot_id|><|start_header_id|>user<|end_header_id|>\n\nC<|eot_id|>" +
+			"<|start_header_id|>assistant<|end_header_id|>\n\n",
+		"chatml": bos + "<|im_start|>system\nS<|im_end|>\n<|im_start|>user\nA<|im_end|>\n<|im_start|>assistant\nB<|im_end|>\n" +
+			"<|im_start|>user\nC<|im_end|>\n<|im_start|>assistant\n",
+		"mistral-v1": bos + " [INST] S\n\nA [/INST] B" + eos + " [INST] C [/INST]",
+		"mistral-v3": bos + "[INST] A[/INST] B" + eos + "[INST] S\n\nC[/INST]",
+		"mistral-v7": bos + "[SYSTEM_PROMPT] S[/SYSTEM_PROMPT][INST] A[/INST] B" + eos + "[INST] C[/INST]",
+		"zephyr":     bos + "<|system|>\nS" + eos + "\n<|user|>\nA" + eos + "\n<|assistant|>\nB" + eos + "\n<|user|>\nC" + eos + "\n<|assistant|>\n",
+		"phi3":       bos + "<|system|>\nS<|end|>\n<|user|>\nA<|end|>\n<|assistant|>\nB<|end|>\n<|user|>\nC<|end|>\n<|assistant|>\n",
+		"vicuna":     bos + "S\n\nUSER: A\nASSISTANT: B" + eos + "\nUSER: C\nASSISTANT:",
+		"deepseek":   bos + "S\n\nUser: A\n\nAssistant: B" + eos + "User: C\n\nAssistant:",
+		"plain":      bos + "system: S\nuser: A\nassistant: B\nuser: C\nassistant:",
+	} {
+		for _, m := range []*Model{
+			chatModel(t, " "+name+"\n", nil), // the file names it
+			chatModel(t, llama3Template, nil),
+		} {
+			if m.ChatFormat() == "" {
+				if err := m.SetChatTemplate(name); err != nil {
+					t.Fatal(err)
+				}
+			}
+			ids, err := m.ChatPrompt(turns)
+			if got := m.Tokenizer().Decode(ids, false); err != nil || got != want || m.ChatFormat() != name {
+				t.Errorf("%s (%s): %q, %v\nwant %q", name, m.ChatFormat(), got, err, want)
+			}
+		}
+	}
+	if got := ChatFormats(); len(got) != 11 || got[0] != "chatml" {
+		t.Errorf("%q", got)
+	}
+	if err := chatModel(t, "", nil).SetChatTemplate("{% for"); err == nil {
+		t.Error("a broken template is accepted")
+	}
+}
+
+func TestChatFormatIsGuessed(t *testing.T) {
+	for _, test := range []struct{ name, special, want string }{
+		{"anything", "<|im_start|> <|im_end|>", "chatml"},
+		{"anything", "[INST] [/INST]", "mistral-v3"},
+		{"anything", "[INST] [/INST] [SYSTEM_PROMPT]", "mistral-v7"},
+		{"anything", "<|user|> <|assistant|> <|end|>", "phi3"},
+		{"Llama-2-7b-chat-hf", "", "llama2"},
+		{"Llama 2 7b", "", "plain"},
+		{"Mistral-7B-Instruct-v0.1", "", "mistral-v1"},
+		{"TinyLlama-1.1B-Chat-v1.0", "", "zephyr"},
+		{"vicuna-7b", "", "vicuna"},
+		{"deepseek-llm-7b-chat", "", "deepseek"},
+	} {
+		m := chatModel(t, "", func(f *ggufwrite.File) {
+			f.Set("general.name", test.name)
+			tokens := slices.Clone(get0(f, "tokenizer.ggml.tokens").([]string))
+			tokens[idEOT] = "<|else|>"
+			for i, s := range strings.Fields(test.special) {
+				tokens[idEOT-1+i] = s
+			}
+			f.Set("tokenizer.ggml.tokens", tokens)
+		})
+		if got := m.ChatFormat(); got != test.want {
+			t.Errorf("%s %s: %q, want %q", test.name, test.special, got, test.want)
+		}
+	}
+	if got := chatModel(t, llama3Template, nil).ChatFormat(); got != "" {
+		t.Errorf("a template of the file: %q", got)
+	}
+}
+
 func TestChatTemplateErrors(t *testing.T) {
 	for template, want := range map[string]string{
 		"{% for":       "tokenizer.chat_template",

@@ -75,6 +75,7 @@ func (m *mappings) openGGUF(path string, tensors bool) (*modelFile, error) {
 	if err != nil {
 		return nil, err
 	}
+	f.files = []string{part(0)}
 	switch n := f.parts(); {
 	case n > 1 && count <= 1:
 		return nil, fmt.Errorf("%s: gguf: split.count is %d, but the file is not called …-00001-of-%05d.gguf, from which the others would be found", path, n, n)
@@ -89,6 +90,7 @@ func (m *mappings) openGGUF(path string, tensors bool) (*modelFile, error) {
 		if _, err := next.int("split.no", -1, i, i); err != nil {
 			return nil, fmt.Errorf("%s: gguf: %w", part(i), err)
 		}
+		f.files = append(f.files, part(i))
 		for name, t := range next.tensors {
 			if _, ok := f.tensors[name]; ok {
 				return nil, fmt.Errorf("%s: gguf: tensor %q is in an earlier part too", part(i), name)

@@ -84,6 +84,7 @@ type tensor struct {
 // names that GGUF has for them.
 type modelFile struct {
 	format  string         // "gguf" or "safetensors"
+	files   []string       // paths of its parts; nil: in memory
 	meta    map[string]any // uint8 … float64, bool, string, []string, []int32, []float32, []any
 	tensors map[string]tensor
 }

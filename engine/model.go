@@ -11,40 +11,40 @@ import (
 
 // Config is the shape of a model, read from its file.
 type Config struct {
-	Name          string  // general.name, "" if the file has none
-	Architecture  string  // "llama" (Mistral and SmolLM too), "qwen2", "qwen3" or "smollm3"
-	ContextLength int     // tokens of prompt and answer together
-	VocabSize     int     // tokens
-	Layers        int     // transformer blocks
-	Dim           int     // width of the residual stream
-	Heads         int     // query heads
-	KVHeads       int     // key and value heads; divides Heads
-	HeadDim       int     // width of a head
-	FFN           int     // width of the feed-forward layer
-	RopeDim       int     // how many dimensions of a head are rotated
-	RopeTheta     float64 // base of the rotary frequencies
-	RopeNeoX      bool    // a pair to rotate is (i, i + RopeDim/2) of its head, not (2i, 2i + 1)
-	RopeScaling   RopeScaling
-	NoRopeEvery   int     // each so many-th layer does not rotate; 0: all do
-	NormEpsilon   float64 // of RMSNorm
-	Parameters    int64   // weights in the file
-	TiedOutput    bool    // the output matrix is the embedding
+	Name          string      `json:"name"`           // general.name, "" if the file has none
+	Architecture  string      `json:"architecture"`   // "llama" (Mistral and SmolLM too), "qwen2", "qwen3" or "smollm3"
+	ContextLength int         `json:"context_length"` // tokens of prompt and answer together
+	VocabSize     int         `json:"vocab_size"`     // tokens
+	Layers        int         `json:"layers"`         // transformer blocks
+	Dim           int         `json:"dim"`            // width of the residual stream
+	Heads         int         `json:"heads"`          // query heads
+	KVHeads       int         `json:"kv_heads"`       // key and value heads; divides Heads
+	HeadDim       int         `json:"head_dim"`       // width of a head
+	FFN           int         `json:"ffn"`            // width of the feed-forward layer
+	RopeDim       int         `json:"rope_dim"`       // how many dimensions of a head are rotated
+	RopeTheta     float64     `json:"rope_theta"`     // base of the rotary frequencies
+	RopeNeoX      bool        `json:"rope_neox"`      // a pair to rotate is (i, i + RopeDim/2) of its head, not (2i, 2i + 1)
+	RopeScaling   RopeScaling `json:"rope_scaling"`
+	NoRopeEvery   int         `json:"no_rope_every"` // each so many-th layer does not rotate; 0: all do
+	NormEpsilon   float64     `json:"norm_epsilon"`  // of RMSNorm
+	Parameters    int64       `json:"parameters"`    // weights in the file
+	TiedOutput    bool        `json:"tied_output"`   // the output matrix is the embedding
 }
 
-// A Model is a loaded GGUF file. It is read-only and
-// safe for concurrent use.
+// A Model is a loaded model file. It is read-only and safe for concurrent use.
 type Model struct {
 	config    Config
 	tokenizer *Tokenizer
 	weights   *weights
 	chat      func() (*chatTemplate, error) // compiled at first use
+	chatName  string                        // of a format; "": the template is the file's own
 	scratch   sync.Pool                     // of *scratch
 	release   func() error
 }
 
 // Open maps the GGUF file at path into memory, and with the first of a split
-// model ("…-00001-of-00003.gguf") all its parts. They are
-// not needed any more when it returns.
+// model ("…-00001-of-00003.gguf") all its parts. They are not needed any more
+// when it returns.
 func Open(path string) (*Model, error) {
 	f, release, err := openFile(path, true)
 	if err != nil {
@@ -81,6 +81,19 @@ func load(f *modelFile) (m *Model, err error) {
 			err = fmt.Errorf("%s: %w", f.format, err)
 		}
 	}()
+	if m, err = describe(f); err != nil {
+		return nil, err
+	}
+	if m.weights, err = readWeights(f, &m.config); err != nil {
+		return nil, err
+	}
+	m.release = m.weights.release
+	m.scratch.New = func() any { return newScratch(&m.config) }
+	return m, nil
+}
+
+// describe reads all but the weights.
+func describe(f *modelFile) (m *Model, err error) {
 	m = &Model{}
 	if m.config, err = readConfig(f); err != nil {
 		return nil, err
@@ -93,12 +106,13 @@ func load(f *modelFile) (m *Model, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if m.weights, err = readWeights(f, &m.config); err != nil {
-		return nil, err
+	if name := strings.TrimSpace(source); name == "" {
+		source = guessChatFormat(m.config.Name, m.tokenizer)
+	} else if chatName(name) != "" {
+		source = name
 	}
+	m.chatName = chatName(source)
 	m.chat = sync.OnceValues(func() (*chatTemplate, error) { return newChatTemplate(source, m.tokenizer) })
-	m.release = m.weights.release
-	m.scratch.New = func() any { return newScratch(&m.config) }
 	return m, nil
 }
 

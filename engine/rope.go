@@ -9,14 +9,14 @@ import (
 // first training, so that it reads longer contexts. The zero value changes
 // nothing.
 type RopeScaling struct {
-	Type            string  // "", "linear", "llama3" or "yarn"
-	Factor          float64 // how much longer contexts become
-	OriginalContext int     // tokens of the first training (llama3, yarn)
-	LowFreqFactor   float64 // llama3: of wavelengths above OriginalContext/LowFreqFactor all are scaled
-	HighFreqFactor  float64 // llama3: of wavelengths below OriginalContext/HighFreqFactor none is
-	BetaFast        float64 // yarn: rotations within OriginalContext above which nothing is scaled
-	BetaSlow        float64 // yarn: … below which all is
-	AttentionFactor float64 // yarn: multiplies queries and keys; 0 is 1 + 0.1·ln Factor
+	Type            string  `json:"type"`             // "", "linear", "llama3" or "yarn"
+	Factor          float64 `json:"factor"`           // how much longer contexts become
+	OriginalContext int     `json:"original_context"` // tokens of the first training (llama3, yarn)
+	LowFreqFactor   float64 `json:"low_freq_factor"`  // llama3: of wavelengths above OriginalContext/LowFreqFactor all are scaled
+	HighFreqFactor  float64 `json:"high_freq_factor"` // llama3: of wavelengths below OriginalContext/HighFreqFactor none is
+	BetaFast        float64 `json:"beta_fast"`        // yarn: rotations within OriginalContext above which nothing is scaled
+	BetaSlow        float64 `json:"beta_slow"`        // yarn: … below which all is
+	AttentionFactor float64 `json:"attention_factor"` // yarn: multiplies queries and keys; 0 is 1 + 0.1·ln Factor
 }
 
 // check says which field makes no sense for a base of theta.

@@ -92,31 +92,43 @@ func (r *weightReader) matrix(name string, rows, cols int) *matrix {
 	if !ok {
 		return nil
 	}
+	if r.arena == nil {
+		return &matrix{}
+	}
 	return newMatrix(r.arena, t.typ, rows, cols, t.data)
 }
 
 // readWeights takes the weights of a model of shape c out of f, and completes
 // c by what only they tell. It keeps nothing of f.
-func readWeights(f *modelFile, c *Config) (w *weights, err error) {
-	r := &weightReader{file: f, unused: map[string]bool{}}
+func readWeights(f *modelFile, c *Config) (*weights, error) {
 	total := 0
-	for name, t := range f.tensors {
-		r.unused[name] = true
+	for _, t := range f.tensors {
 		if len(t.shape) == 2 {
 			total += packedBytes(t.typ, t.shape[1], t.shape[0])
 		}
 	}
-	if r.arena, err = newArena(total); err != nil {
+	arena, err := newArena(total)
+	if err != nil {
 		return nil, err
 	}
-	defer func() {
-		if err != nil {
-			r.arena.release()
-		}
-	}()
+	w, err := takeWeights(f, c, arena)
+	if err != nil {
+		arena.release()
+		return nil, err
+	}
+	w.release = arena.release
+	return w, nil
+}
 
+// takeWeights is readWeights into an arena; without one it only looks whether
+// all is there, and the matrices are empty.
+func takeWeights(f *modelFile, c *Config, arena *arena) (*weights, error) {
+	r := &weightReader{file: f, arena: arena, unused: map[string]bool{}}
+	for name := range f.tensors {
+		r.unused[name] = true
+	}
 	q, kv := c.Heads*c.HeadDim, c.KVHeads*c.HeadDim
-	w = &weights{release: r.arena.release}
+	w := &weights{}
 	w.embedding = r.matrix("token_embd.weight", c.VocabSize, c.Dim)
 	for i := 0; i < c.Layers && r.err == nil; i++ {
 		name := func(s string) string { return fmt.Sprintf("blk.%d.%s.weight", i, s) }
