@@ -67,6 +67,9 @@ func extend(running []*candidate, n int) []extension {
 	var all []extension
 	for _, c := range running {
 		for _, id := range best(c.sampler.logp, n) {
+			if c.sampler.logp[id] == impossible {
+				break
+			}
 			all = append(all, extension{c, id, c.logprob + c.sampler.logp[id]})
 		}
 	}

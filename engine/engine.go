@@ -45,8 +45,9 @@ const (
 // (iteration-level scheduling, Yu et al. 2022, Orca). Without requests there is
 // no loop, and nothing runs.
 type Engine struct {
-	model   *Model
-	options Options
+	model      *Model
+	options    Options
+	vocabulary func() *vocabulary // made when a constraint first needs it
 
 	mu      sync.Mutex
 	idle    sync.Cond // of mu: the loop has ended
@@ -83,6 +84,7 @@ func New(m *Model, o Options) *Engine {
 		pool:   newKVPool(&m.config, int(blocks)),
 		tokens: o.MaxBatchedTokens, sequences: o.MaxSequences, findPrefixes: !o.NoPrefixCaching,
 	}
+	e.vocabulary = sync.OnceValue(func() *vocabulary { return newVocabulary(m.tokenizer) })
 	e.logp.New = func() any { return new(make([]float64, m.config.VocabSize)) }
 	e.stats.KVCacheBlocks = int(blocks)
 	return e
@@ -236,8 +238,8 @@ func (r Request) Validate(c Config) error {
 			return bad("LogitBias of token %d must be finite, got %g", id, bias)
 		}
 	}
-	if err := r.Constraint.validate(); err != nil {
-		return bad("Constraint: %w", err)
+	if r.Constraint != nil && r.Constraint.grammar == nil {
+		return bad("Constraint is empty; JSONSchema and its kin make one")
 	}
 	for i, id := range r.Prompt {
 		if id < 0 || id >= c.VocabSize {

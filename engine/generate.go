@@ -29,6 +29,8 @@ type generation struct {
 	done     bool         // all is in steps
 	err      error        // or this has ended it
 
+	machine *machine // of the constraint, nil if there is none
+
 	observer observer // of the prompt, nil if there is none
 	observed int      // tokens whose rows it has seen
 }
@@ -68,6 +70,9 @@ func newGeneration(e *Engine, r Request) *generation {
 	if r.Seed != nil {
 		g.seed = uint64(*r.Seed)
 	}
+	if r.Constraint != nil {
+		g.machine = newMachine(r.Constraint.grammar, e.vocabulary())
+	}
 	if r.PromptLogprobs != nil {
 		g.observer = newPromptScores(g)
 	}
@@ -75,9 +80,18 @@ func newGeneration(e *Engine, r Request) *generation {
 		transcript: newTranscript(e.model.tokenizer, &g.request),
 		gen:        g,
 		tokens:     slices.Clip(r.Prompt),
-		sampler:    newSampler(&g.request, e.model.tokenizer.EOS(), g.seed, 0),
+		sampler:    g.sampler(0),
 	}}
 	return g
+}
+
+// sampler returns that of candidate i.
+func (g *generation) sampler(i int) *sampler {
+	s := newSampler(&g.request, g.model.tokenizer.EOS(), g.seed, i)
+	if g.machine != nil {
+		s.machine, s.state = g.machine, g.machine.first
+	}
+	return s
 }
 
 // lag returns how many tokens the cache lags behind.
@@ -143,7 +157,7 @@ func (g *generation) start() {
 			gen:        g,
 			index:      i,
 			tokens:     slices.Clip(first.tokens),
-			sampler:    newSampler(r, g.model.tokenizer.EOS(), g.seed, i),
+			sampler:    g.sampler(i),
 			cache:      first.cache.fork(),
 			logits:     first.logits,
 			ready:      true,

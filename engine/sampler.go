@@ -28,6 +28,9 @@ type sampler struct {
 	count     map[int]int  // how often a token was generated, nil without a penalty
 	prompt    map[int]bool // tokens of the prompt, nil without a repetition penalty
 	logp      []float64    // [VocabSize], of the last distribution
+
+	machine *machine // of a constraint, or nil
+	state   *machineState
 }
 
 // newSampler returns the sampler of candidate i. Each candidate has a stream
@@ -99,6 +102,9 @@ func (s *sampler) accept(id int) {
 	if s.count != nil {
 		s.count[id]++
 	}
+	if s.machine != nil {
+		s.state = s.machine.accept(s.state, id)
+	}
 }
 
 // fork returns a sampler that has seen the same tokens.
@@ -156,13 +162,23 @@ func checked(dst []float64, logits []float32) error {
 }
 
 // adjust applies to the logits in s.logp what depends on the token and on what
-// was generated before.
+// was generated before: the logit bias, the constraint, min_tokens, penalties.
 func (s *sampler) adjust() {
 	r := s.request
 	for id, bias := range r.LogitBias {
 		s.logp[id] += bias
 	}
-	if s.generated < r.MinTokens {
+	ends := false // nothing but the end is possible
+	if s.machine != nil {
+		var allowed []uint64
+		allowed, ends = s.machine.allowed(s.state)
+		for id := range s.logp {
+			if allowed[id/64]>>(id%64)&1 == 0 {
+				s.logp[id] = math.Inf(-1)
+			}
+		}
+	}
+	if s.generated < r.MinTokens && !ends {
 		for _, id := range r.StopTokenIDs {
 			if id >= 0 && id < len(s.logp) {
 				s.logp[id] = math.Inf(-1)
