@@ -5,7 +5,7 @@ BIN      := bin/touchstone
 PROFILE  ?= interop
 OUT      ?= reports/check
 
-.PHONY: build check test lint bench fmt fuzz golden asm clean model model-eval
+.PHONY: build check test test-clients lint bench fmt fuzz golden asm tidy clean model model-eval
 
 build: ## build bin/touchstone
 	$(GO) build -o $(BIN) .
@@ -17,12 +17,17 @@ test: lint ## vet, staticcheck, formatting and every test under the race detecto
 	$(GO) test -race -timeout 15m ./...
 	TOUCHSTONE_KERNELS=plain $(GO) test -count=1 ./engine
 	$(GO) vet -tags purego ./engine
+	cd fixtures/clients && $(GO) test -race ./...
+
+test-clients: build ## JavaScript client libraries against the reference (needs Node 20 and npm, and fetches them)
+	fixtures/clients/js/run.sh $(BIN)
 
 lint: ## gofmt, go vet, staticcheck, go.mod tidy
 	@bad=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$bad" || { echo "not formatted (make fmt): $$bad"; exit 1; }
 	$(GO) vet ./...
 	$(GO) tool staticcheck ./...
 	$(GO) mod tidy -diff
+	cd fixtures/clients && $(GO) vet ./... && $(GO) mod tidy -diff
 
 bench: ## benchmarks of the engine, the simulator and the judge
 	$(GO) test -run '^$$' -bench . -benchmem ./...
@@ -36,6 +41,10 @@ golden: ## write the golden files anew; read the diff before committing
 
 asm: ## generate the engine's assembly anew
 	cd engine/internal/asm && $(GO) run . -out ../../kernels_amd64.s -stubs ../../kernels_amd64_decl.go -pkg engine
+
+tidy: ## go.mod and go.sum of both modules
+	$(GO) mod tidy
+	cd fixtures/clients && $(GO) mod tidy
 
 fmt: ## format
 	gofmt -w $$(git ls-files '*.go')

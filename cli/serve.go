@@ -46,7 +46,8 @@ are served; --dialect openai alone has it at /v1 too. GET /openapi.json and
 /swagger.json describe what is served.
 
   TOUCHSTONE_API_KEY=k touchstone serve --listen 127.0.0.1:8080
-  curl -H 'Authorization: Bearer k' http://127.0.0.1:8080/v1/completions \
+  curl -H 'Authorization: Bearer k' -H 'Content-Type: application/json' \
+       http://127.0.0.1:8080/v1/completions \
        -d '{"prompt":"What is the distance to the moon?","max_tokens":32}'`
 }
 

@@ -114,3 +114,52 @@ func TestEngineOddities(t *testing.T) {
 		}
 	}
 }
+
+// TestEngineDialects asks the embedded model by each dialect: the same greedy
+// text without special tokens, calls of tools by choice and by order, JSON by a
+// schema, vectors (clauses DET-017, TOO-007, TOO-008, TOO-011, FMT-002, FMT-004).
+func TestEngineDialects(t *testing.T) {
+	s, err := New(Options{Engine: testEngine(t)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := httptest.NewServer(s)
+	defer h.Close()
+	send := func(path, members string) reply {
+		t.Helper()
+		r := post(t, h, path, ask(path, members))
+		if r.status != 200 {
+			t.Fatalf("%s %s: %d %s", path, members, r.status, r.body)
+		}
+		return r
+	}
+	texts := map[string]string{}
+	for _, e := range generating() {
+		r := send(e.path, `"temperature":0,"max_tokens":40`)
+		text := r.get("choices.0.text").Str + r.get("choices.0.message.content").Str
+		if want, ok := texts[e.route.name]; ok && text != want || strings.Contains(text, "<|") || text == "" {
+			t.Errorf("%s says %q, llama-v1 %q", e, text, want)
+		}
+		texts[e.route.name] = text
+	}
+	for _, path := range []string{azureChatPath, openAIChatPath} {
+		const offer = `"tools":[{"type":"function","function":{"name":"multiply","description":"Multiplies two numbers","parameters":` +
+			`{"type":"object","properties":{"a":{"type":"integer"},"b":{"type":"integer"}},"required":["a","b"]}}}],"temperature":0`
+		r := post(t, h, path, `{"model":"m","messages":[{"role":"user","content":"What is 75 times 79? Use the tool."}],`+offer+`}`)
+		call := r.get("choices.0.message.tool_calls.0.function")
+		if call.Get("name").Str != "multiply" || call.Get("arguments").Str != `{"a": 75, "b": 79}` || r.get("choices.0.finish_reason").Str != "tool_calls" {
+			t.Errorf("%s: %s", path, r.body)
+		}
+		r = post(t, h, path, `{"model":"m","messages":[{"role":"user","content":"What is 75 times 79? Use the tool."},`+
+			`{"role":"assistant","tool_calls":[{"id":"c","type":"function","function":{"name":"multiply","arguments":"{\"a\":75,\"b\":79}"}}]},`+
+			`{"role":"tool","tool_call_id":"c","content":"5925"}],`+offer+`}`)
+		if !strings.Contains(r.get("choices.0.message.content").Str, "5925") {
+			t.Errorf("%s: the result of the tool is lost: %s", path, r.body)
+		}
+	}
+	for _, path := range []string{azureEmbeddingsPath, openAIEmbeddingsPath} {
+		if n := len(send(path, "").get("data.0.embedding").Array()); n != testEngine(t).Model().Config().Dim {
+			t.Errorf("%s: a vector of %d numbers", path, n)
+		}
+	}
+}

@@ -28,7 +28,7 @@ func (c *call) engineRequest() engine.Request {
 		Constraint:        c.constraint,
 		Stop:              v.texts("stop"),
 		IgnoreEOS:         v.flag("ignore_eos"),
-		KeepSpecialTokens: !v.flag("skip_special_tokens"),
+		KeepSpecialTokens: v.typed["skip_special_tokens"] == false,
 		Logprobs:          v.logprobs(),
 	}
 	for _, id := range v.ints("stop_token_ids") {
