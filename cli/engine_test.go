@@ -74,3 +74,10 @@ func TestChatTemplateFlag(t *testing.T) {
 		t.Errorf("prompt %q", got)
 	}
 }
+
+func TestTokenizePieces(t *testing.T) {
+	code, out, stderr := run(t, "", "tokenize", "--pieces", "Hello, 세계!")
+	if code != 0 || strings.Count(out, "\n") < 3 || !strings.Contains(out, `"!"`) {
+		t.Errorf("exit %d: %s%s", code, out, stderr)
+	}
+}

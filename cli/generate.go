@@ -13,7 +13,7 @@ import (
 
 type generateCmd struct {
 	Prompt       string   `arg:"" help:"Prompt to complete; - reads standard input."`
-	Model        string   `type:"path" placeholder:"FILE.gguf" help:"Model to run; the embedded one by default."`
+	Model        string   `type:"path" placeholder:"PATH" help:"Model to run, a GGUF file or a folder in Hugging Face's layout; the embedded one by default."`
 	Chat         bool     `help:"Send the prompt as one user message through the chat template."`
 	System       string   `placeholder:"TEXT" help:"System message before it (with --chat)."`
 	ChatTemplate string   `placeholder:"NAME" help:"Chat format instead of the file's template (with --chat): ${chat_formats}."`

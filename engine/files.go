@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"os"
+	"path/filepath"
 	"regexp"
 	"strconv"
 )
@@ -17,7 +19,17 @@ func openFile(path string, tensors bool) (f *modelFile, release func() error, er
 			maps.release()
 		}
 	}()
-	if f, err = maps.openGGUF(path, tensors); err != nil {
+	stat, err := os.Stat(path)
+	switch {
+	case err != nil:
+	case stat.IsDir():
+		f, err = maps.openHF(path, tensors)
+	case filepath.Ext(path) == ".safetensors":
+		err = fmt.Errorf("%s: the weights alone; open the folder that has config.json and tokenizer.json too", path)
+	default:
+		f, err = maps.openGGUF(path, tensors)
+	}
+	if err != nil {
 		return nil, nil, err
 	}
 	return f, maps.release, nil

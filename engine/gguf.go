@@ -87,6 +87,15 @@ type modelFile struct {
 	files   []string       // paths of its parts; nil: in memory
 	meta    map[string]any // uint8 … float64, bool, string, []string, []int32, []float32, []any
 	tensors map[string]tensor
+	spell   func(name string) string // what the file calls a tensor; nil: as GGUF does
+}
+
+// called returns what the file calls a tensor.
+func (f *modelFile) called(name string) string {
+	if f.spell == nil {
+		return name
+	}
+	return f.spell(name)
 }
 
 // readGGUF reads the metadata and, with tensors, the tensor directory of data.

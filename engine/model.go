@@ -42,7 +42,8 @@ type Model struct {
 	release   func() error
 }
 
-// Open maps the GGUF file at path into memory, and with the first of a split
+// Open reads the model at path: a folder in Hugging Face's layout (config.json,
+// tokenizer.json, *.safetensors), or a GGUF file, and with the first of a split
 // model ("…-00001-of-00003.gguf") all its parts. They are not needed any more
 // when it returns.
 func Open(path string) (*Model, error) {
@@ -139,6 +140,9 @@ func readConfig(f *modelFile) (c Config, err error) {
 			c.Architecture, strings.Join(slices.Sorted(maps.Keys(architectures)), ", "))
 	}
 	c.RopeNeoX, c.NoRopeEvery = arch.ropeNeoX, arch.noRopeEvery
+	if neox, ok := f.meta["rope.neox"].(bool); ok && f.format == "safetensors" {
+		c.RopeNeoX = neox // converters to GGUF permute the rows of the others
+	}
 	if c.Name, err = get[string](f, "general.name"); err != nil {
 		return c, err
 	}
@@ -229,6 +233,7 @@ func readRopeScaling(f *modelFile, c *Config) (s RopeScaling, err error) {
 		if a := number("scaling.attn_factor", 1); a != 1 {
 			s.AttentionFactor = a * s.magnitude()
 		}
+		s.AttentionFactor = number("scaling.attention_factor", s.AttentionFactor)
 	}
 	if s.Type != "linear" && err == nil {
 		s.OriginalContext, err = f.int(prefix+"scaling.original_context_length", c.ContextLength, 1, 1<<24)

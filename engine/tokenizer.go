@@ -158,6 +158,15 @@ func (t *Tokenizer) initSpecials(f *modelFile) error {
 			t.eos = append(t.eos, e)
 		}
 	}
+	more, err := get[[]int32](f, "tokenizer.ggml.eos_token_ids")
+	if err != nil {
+		return err
+	}
+	for _, e := range more {
+		if e >= 0 && int(e) < len(t.tokens) {
+			t.eos = append(t.eos, int(e))
+		}
+	}
 	for id, text := range t.tokens {
 		if t.types[id] == tokenControl && slices.Contains(endTexts, text) {
 			t.eos = append(t.eos, id)

@@ -51,11 +51,11 @@ func (r *weightReader) take(name string, shape ...int) (tensor, bool) {
 	}
 	t, ok := r.file.tensors[name]
 	if !ok {
-		r.err = fmt.Errorf("tensor %q is missing", name)
+		r.err = fmt.Errorf("tensor %q is missing", r.file.called(name))
 		return t, false
 	}
 	if !slices.Equal(t.shape, shape) {
-		r.err = fmt.Errorf("tensor %q has shape %v, want %v", name, t.shape, shape)
+		r.err = fmt.Errorf("tensor %q has shape %v, want %v (the contiguous dimension first)", r.file.called(name), t.shape, shape)
 		return t, false
 	}
 	delete(r.unused, name)
