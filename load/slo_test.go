@@ -144,7 +144,9 @@ func TestCertify(t *testing.T) {
 		"canary":  func(r *Result) { r.Client[0].Canary.P99 = 5e7 },
 		"GC":      func(r *Result) { r.Client[0].GCPauseMax = 0.2 },
 		"backlog": func(r *Result) { r.Client[0].Backlog = 1e6 },
-		"limits":  func(r *Result) { r.Total.Errors = []ErrorCount{{Kind: ErrClient, Count: 3, Message: "too many open files"}} },
+		"limits": func(r *Result) {
+			r.Total.Errors = []ErrorCount{{Kind: ErrClient, Count: 3, Message: "too many open files"}}
+		},
 		"schedule lag": func(r *Result) {
 			late := made(steady(100, 100, 1), 5)
 			for _, x := range late {
