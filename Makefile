@@ -37,7 +37,7 @@ fuzz: ## every fuzz target for a short while each
 		echo "$$p $$f"; $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime 20s $$p || exit 1; done; done
 
 golden: ## write the golden files anew; read the diff before committing
-	$(GO) test ./reports/... ./simulator/... ./cli/... ./load -update
+	$(GO) test ./reports/... ./simulator/... ./cli/... -update
 
 asm: ## generate the engine's assembly anew
 	cd engine/internal/asm && $(GO) run . -out ../../kernels_amd64.s -stubs ../../kernels_amd64_decl.go -pkg engine

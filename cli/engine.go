@@ -18,6 +18,7 @@ import (
 type engineCmd struct {
 	Info       engineInfoCmd       `cmd:"" help:"Show what a model file holds and whether the engine runs it."`
 	Perplexity enginePerplexityCmd `cmd:"" help:"Measure how well a model foretells a text, as llama-perplexity does."`
+	Bench      engineBenchCmd      `cmd:"" help:"Measure how fast the engine computes a model, as llama-bench does."`
 }
 
 type engineInfoCmd struct {

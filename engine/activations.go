@@ -28,11 +28,11 @@ type block256 struct {
 // offsets says how far the bytes of a format are above its weights.
 var offsets = [formats]int32{q8: 128, q4: 8}
 
-// quantize32 sets dst to the activations x, 32 for each block. offset is that
+// plainQuantize32 sets dst to the activations x, 32 for each block. offset is that
 // of the weights' format.
 //
 //go:norace
-func quantize32(dst []block32, x []float32, offset int32) {
+func plainQuantize32(dst []block32, x []float32, offset int32) {
 	for b := range dst {
 		y, x := &dst[b], (*[32]float32)(x[32*b:])
 		var top float32
@@ -55,10 +55,10 @@ func quantize32(dst []block32, x []float32, offset int32) {
 	}
 }
 
-// quantize256 sets dst to the activations x, 256 for each block.
+// plainQuantize256 sets dst to the activations x, 256 for each block.
 //
 //go:norace
-func quantize256(dst []block256, x []float32) {
+func plainQuantize256(dst []block256, x []float32) {
 	for b := range dst {
 		y, x := &dst[b], (*[256]float32)(x[256*b:])
 		var top float32

@@ -2,7 +2,11 @@
 
 package engine
 
-import "golang.org/x/sys/cpu"
+import (
+	"unsafe"
+
+	"golang.org/x/sys/cpu"
+)
 
 // bestLevel is what the processor can do.
 var bestLevel = func() level {
@@ -41,4 +45,185 @@ var kernelSets = [...][formats]kernelSet{
 		q5K:     {{8, q5Kx8AVX512}, {4, q5Kx4AVX512}, {2, q5Kx2AVX512}, {1, q5Kx1AVX512}},
 		q6K:     {{8, q6Kx8AVX512}, {4, q6Kx4AVX512}, {2, q6Kx2AVX512}, {1, q6Kx1AVX512}},
 	},
+}
+
+// readMemory reads b, a multiple of 512 bytes.
+func readMemory(b []byte) {
+	if bestLevel >= levelAVX2 {
+		readAVX2(&b[0], len(b))
+		return
+	}
+	readWords(b)
+}
+
+// The kernels below compute whole vectors of 8 in assembly, the rest in Go.
+
+func vectors(n int) int {
+	if kernels == levelPlain {
+		return 0
+	}
+	return n &^ 7
+}
+
+func swiGLU(gate, up []float32) {
+	n := vectors(len(gate))
+	if n > 0 {
+		swiGLUAVX2(&gate[0], &up[0], n)
+	}
+	plainSwiGLU(gate[n:], up[n:])
+}
+
+func add(dst, x []float32) {
+	n := vectors(len(dst))
+	if n > 0 {
+		addAVX2(&dst[0], &x[0], n)
+	}
+	plainAdd(dst[n:], x[n:])
+}
+
+func scaleBy(x []float32, a float32) {
+	n := vectors(len(x))
+	if n > 0 {
+		scaleAVX2(&x[0], n, a)
+	}
+	plainScaleBy(x[n:], a)
+}
+
+func sumSquares(x []float32) float64 {
+	if n := vectors(len(x)); n > 0 && n == len(x) {
+		return sumSquaresAVX2(&x[0], n)
+	}
+	return plainSumSquares(x)
+}
+
+func normalize(dst, x, weight []float32, scale float32) {
+	n := vectors(len(x))
+	if n > 0 {
+		normalizeAVX2(&dst[0], &x[0], &weight[0], n, scale)
+	}
+	plainNormalize(dst[n:], x[n:], weight[n:], scale)
+}
+
+func narrow16(dst []uint16, x []float32) {
+	n := vectors(len(dst))
+	if n > 0 {
+		narrowAVX2(&dst[0], &x[0], n)
+	}
+	plainNarrow16(dst[n:], x[n:])
+}
+
+func rope(x []float32, headDim int, cos, sin []float32) {
+	if kernels == levelPlain || len(cos) == 0 || len(cos)%4 != 0 {
+		plainRope(x, headDim, cos, sin)
+		return
+	}
+	for ; len(x) >= headDim; x = x[headDim:] {
+		ropeAVX2(&x[0], &cos[0], &sin[0], len(cos))
+	}
+}
+
+func ropeNeoX(x []float32, headDim int, cos, sin []float32) {
+	if kernels == levelPlain || len(cos) == 0 || len(cos)%8 != 0 {
+		plainRopeNeoX(x, headDim, cos, sin)
+		return
+	}
+	for ; len(x) >= headDim; x = x[headDim:] {
+		ropeNeoXAVX2(&x[0], &x[len(cos)], &cos[0], &sin[0], len(cos))
+	}
+}
+
+func quantize32(dst []block32, x []float32, offset int32) {
+	if kernels == levelPlain || len(dst) == 0 {
+		plainQuantize32(dst, x, offset)
+		return
+	}
+	quantize32AVX2((*byte)(unsafe.Pointer(&dst[0])), &x[0], offset, len(dst))
+}
+
+func quantize256(dst []block256, x []float32) {
+	if kernels == levelPlain || len(dst) == 0 {
+		plainQuantize256(dst, x)
+		return
+	}
+	quantize256AVX2((*byte)(unsafe.Pointer(&dst[0])), &x[0], len(dst))
+}
+
+func highest(scores *[blockLen]float32) float32 {
+	if kernels == levelPlain {
+		return plainHighest(scores)
+	}
+	return highestAVX2(&scores[0])
+}
+
+func expSum(scores *[blockLen]float32, top float32) float32 {
+	if kernels == levelPlain {
+		return plainExpSum(scores, top)
+	}
+	return expSumAVX2(&scores[0], top)
+}
+
+func dotKeys(scores [][blockLen]float32, queries []float32, keys []uint16, n int) {
+	if kernels == levelPlain {
+		eachDotKeys(scores, queries, keys, n)
+		return
+	}
+	dim := len(keys) / blockLen
+	for at := 0; at < n; {
+		s, q := &scores[at][0], &queries[at*dim]
+		switch left := n - at; {
+		case kernels == levelAVX512 && left >= 8:
+			dotKeysx8AVX512(s, q, &keys[0], dim)
+			at += 8
+		case kernels == levelAVX512 && left >= 4:
+			dotKeysx4AVX512(s, q, &keys[0], dim)
+			at += 4
+		case kernels == levelAVX512 && left >= 2:
+			dotKeysx2AVX512(s, q, &keys[0], dim)
+			at += 2
+		case kernels == levelAVX512:
+			dotKeysx1AVX512(s, q, &keys[0], dim)
+			at++
+		case left >= 2:
+			dotKeysx2AVX2(s, q, &keys[0], dim)
+			at += 2
+		default:
+			dotKeysx1AVX2(s, q, &keys[0], dim)
+			at++
+		}
+	}
+}
+
+func addValues(out []float32, weights [][blockLen]float32, values []uint16, dim, n, from, to int) {
+	level := kernels
+	if level == levelAVX512 && dim%16 != 0 {
+		level = levelAVX2
+	}
+	if level == levelPlain || dim%8 != 0 {
+		eachAddValues(out, weights, values, dim, n, from, to)
+		return
+	}
+	v, count := &values[from*dim], to-from
+	for at := 0; at < n; {
+		o, w := &out[at*dim], &weights[at][from]
+		switch left := n - at; {
+		case level == levelAVX512 && left >= 8:
+			addValuesx8AVX512(o, w, v, dim, count)
+			at += 8
+		case level == levelAVX512 && left >= 4:
+			addValuesx4AVX512(o, w, v, dim, count)
+			at += 4
+		case level == levelAVX512 && left >= 2:
+			addValuesx2AVX512(o, w, v, dim, count)
+			at += 2
+		case level == levelAVX512:
+			addValuesx1AVX512(o, w, v, dim, count)
+			at++
+		case left >= 2:
+			addValuesx2AVX2(o, w, v, dim, count)
+			at += 2
+		default:
+			addValuesx1AVX2(o, w, v, dim, count)
+			at++
+		}
+	}
 }

@@ -44,10 +44,10 @@ func narrow(x float32) uint16 {
 	return sign | uint16((bits-(127-15)<<23)>>13)
 }
 
-// narrow16 narrows x into dst, which is as long.
+// plainNarrow16 narrows x into dst, which is as long.
 //
 //go:norace
-func narrow16(dst []uint16, x []float32) {
+func plainNarrow16(dst []uint16, x []float32) {
 	x = x[:len(dst)]
 	for i := range dst {
 		dst[i] = narrow(x[i])

@@ -18,20 +18,37 @@ import (
 // have the same length; dst may be x.
 //
 // Source: Zhang and Sennrich 2019.
+func rmsNorm(dst, x, weight []float32, eps float64) {
+	normalize(dst, x, weight, float32(1/math.Sqrt(sumSquares(x)/float64(len(x))+eps)))
+}
+
+// plainSumSquares adds the squares in 8 lanes, element i to lane i mod 8, then
+// lanes 4 apart, 2 apart, and the last two.
 //
 //go:norace
-func rmsNorm(dst, x, weight []float32, eps float64) {
-	var sum float64
-	for _, v := range x {
-		sum += float64(v) * float64(v)
+func plainSumSquares(x []float32) float64 {
+	var s [8]float64
+	for ; len(x) >= 8; x = x[8:] {
+		for i, v := range (*[8]float32)(x) {
+			s[i] += float64(v) * float64(v)
+		}
 	}
-	scale := float32(1 / math.Sqrt(sum/float64(len(x))+eps))
+	for i, v := range x {
+		s[i] += float64(v) * float64(v)
+	}
+	return ((s[0] + s[4]) + (s[2] + s[6])) + ((s[1] + s[5]) + (s[3] + s[7]))
+}
+
+// plainNormalize sets dst to x times scale times weight.
+//
+//go:norace
+func plainNormalize(dst, x, weight []float32, scale float32) {
 	for i, v := range x {
 		dst[i] = float32(v*scale) * weight[i]
 	}
 }
 
-// rope rotates the pairs (x[2i], x[2i+1]) of each head of x by the angle whose
+// plainRope rotates the pairs (x[2i], x[2i+1]) of each head of x by the angle whose
 // cosine and sine are cos[i] and sin[i]. Dimensions of a head beyond
 // 2·len(cos) stay as they are. Adjacent pairs are how GGUF files of the llama
 // architecture lay out a head (converters permute the rows for it).
@@ -39,7 +56,7 @@ func rmsNorm(dst, x, weight []float32, eps float64) {
 // Source: Su et al. 2021.
 //
 //go:norace
-func rope(x []float32, headDim int, cos, sin []float32) {
+func plainRope(x []float32, headDim int, cos, sin []float32) {
 	for ; len(x) >= headDim; x = x[headDim:] {
 		for i, c := range cos {
 			s := sin[i]
@@ -50,11 +67,11 @@ func rope(x []float32, headDim int, cos, sin []float32) {
 	}
 }
 
-// ropeNeoX is rope for heads whose pairs are (x[i], x[i+len(cos)]), as GPT-NeoX
+// plainRopeNeoX is rope for heads whose pairs are (x[i], x[i+len(cos)]), as GPT-NeoX
 // and the files of Hugging Face lay them out.
 //
 //go:norace
-func ropeNeoX(x []float32, headDim int, cos, sin []float32) {
+func plainRopeNeoX(x []float32, headDim int, cos, sin []float32) {
 	for ; len(x) >= headDim; x = x[headDim:] {
 		for i, c := range cos {
 			s := sin[i]
@@ -74,12 +91,12 @@ func normHeads(x, weight []float32, eps float64) {
 	}
 }
 
-// swiGLU sets gate to silu(gate) · up, element by element.
+// plainSwiGLU sets gate to silu(gate) · up, element by element.
 //
 // Source: Shazeer 2020.
 //
 //go:norace
-func swiGLU(gate, up []float32) {
+func plainSwiGLU(gate, up []float32) {
 	for i, g := range gate {
 		gate[i] = g / (1 + exp32(-g)) * up[i]
 	}
@@ -116,10 +133,10 @@ func exp32(x float32) float32 {
 	return p * math.Float32frombits(uint32(int32(n)+127)<<23)
 }
 
-// add adds x, at least as long, to dst.
+// plainAdd adds x, at least as long, to dst.
 //
 //go:norace
-func add(dst, x []float32) {
+func plainAdd(dst, x []float32) {
 	x = x[:len(dst)]
 	for i := range dst {
 		dst[i] += x[i]
@@ -133,10 +150,10 @@ func addBias(dst, bias []float32) {
 	}
 }
 
-// scaleBy multiplies x by a.
+// plainScaleBy multiplies x by a.
 //
 //go:norace
-func scaleBy(x []float32, a float32) {
+func plainScaleBy(x []float32, a float32) {
 	for i := range x {
 		x[i] *= a
 	}

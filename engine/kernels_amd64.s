@@ -35842,6 +35842,2085 @@ done210:
 	VZEROUPPER
 	RET
 
+// func dotKeysx1AVX2(scores *float32, queries *float32, keys *uint16, dim int)
+// Requires: AVX, AVX2, F16C
+TEXT ·dotKeysx1AVX2(SB), NOSPLIT, $0-32
+	MOVQ  queries+8(FP), AX
+	MOVQ  keys+16(FP), CX
+	MOVQ  dim+24(FP), DX
+	MOVQ  DX, BX
+	SHLQ  $0x02, BX
+	VPXOR Y0, Y0, Y0
+	VPXOR Y1, Y1, Y1
+	VPXOR Y2, Y2, Y2
+	VPXOR Y3, Y3, Y3
+
+loop211:
+	VBROADCASTSS (AX), Y4
+	VCVTPH2PS    (CX), Y5
+	VMULPS       Y4, Y5, Y5
+	VADDPS       Y5, Y0, Y0
+	VCVTPH2PS    16(CX), Y5
+	VMULPS       Y4, Y5, Y5
+	VADDPS       Y5, Y1, Y1
+	VCVTPH2PS    32(CX), Y5
+	VMULPS       Y4, Y5, Y5
+	VADDPS       Y5, Y2, Y2
+	VCVTPH2PS    48(CX), Y5
+	VMULPS       Y4, Y5, Y4
+	VADDPS       Y4, Y3, Y3
+	ADDQ         $0x40, CX
+	ADDQ         $0x00000004, AX
+	DECQ         DX
+	JNZ          loop211
+	MOVQ         scores+0(FP), AX
+	VMOVUPS      Y0, (AX)
+	VMOVUPS      Y1, 32(AX)
+	VMOVUPS      Y2, 64(AX)
+	VMOVUPS      Y3, 96(AX)
+	VZEROUPPER
+	RET
+
+// func addValuesx1AVX2(out *float32, weights *float32, values *uint16, dim int, count int)
+// Requires: AVX, F16C
+TEXT ·addValuesx1AVX2(SB), NOSPLIT, $0-40
+	MOVQ out+0(FP), AX
+	MOVQ weights+8(FP), CX
+	MOVQ values+16(FP), DX
+	MOVQ dim+24(FP), BX
+	MOVQ BX, SI
+	SHLQ $0x01, SI
+	MOVQ BX, DI
+	SHLQ $0x02, DI
+
+many212:
+	CMPQ    BX, $0x00000020
+	JL      few213
+	VMOVUPS (AX), Y0
+	VMOVUPS 32(AX), Y1
+	VMOVUPS 64(AX), Y2
+	VMOVUPS 96(AX), Y3
+	MOVQ    CX, DI
+	MOVQ    DX, R8
+	MOVQ    count+32(FP), R9
+
+loop215:
+	VBROADCASTSS (DI), Y4
+	VCVTPH2PS    (R8), Y5
+	VMULPS       Y4, Y5, Y5
+	VADDPS       Y5, Y0, Y0
+	VCVTPH2PS    16(R8), Y5
+	VMULPS       Y4, Y5, Y5
+	VADDPS       Y5, Y1, Y1
+	VCVTPH2PS    32(R8), Y5
+	VMULPS       Y4, Y5, Y5
+	VADDPS       Y5, Y2, Y2
+	VCVTPH2PS    48(R8), Y5
+	VMULPS       Y4, Y5, Y4
+	VADDPS       Y4, Y3, Y3
+	ADDQ         $0x04, DI
+	ADDQ         SI, R8
+	DECQ         R9
+	JNZ          loop215
+	VMOVUPS      Y0, (AX)
+	VMOVUPS      Y1, 32(AX)
+	VMOVUPS      Y2, 64(AX)
+	VMOVUPS      Y3, 96(AX)
+	ADDQ         $0x00000080, AX
+	ADDQ         $0x00000040, DX
+	SUBQ         $0x00000020, BX
+	JMP          many212
+
+few213:
+	CMPQ    BX, $0x00000008
+	JL      done214
+	VMOVUPS (AX), Y0
+	MOVQ    CX, DI
+	MOVQ    DX, R8
+	MOVQ    count+32(FP), R9
+
+loop216:
+	VBROADCASTSS (DI), Y1
+	VCVTPH2PS    (R8), Y2
+	VMULPS       Y1, Y2, Y1
+	VADDPS       Y1, Y0, Y0
+	ADDQ         $0x04, DI
+	ADDQ         SI, R8
+	DECQ         R9
+	JNZ          loop216
+	VMOVUPS      Y0, (AX)
+	ADDQ         $0x00000020, AX
+	ADDQ         $0x00000010, DX
+	SUBQ         $0x00000008, BX
+	JMP          few213
+
+done214:
+	VZEROUPPER
+	RET
+
+// func dotKeysx2AVX2(scores *float32, queries *float32, keys *uint16, dim int)
+// Requires: AVX, AVX2, F16C
+TEXT ·dotKeysx2AVX2(SB), NOSPLIT, $0-32
+	MOVQ  queries+8(FP), AX
+	MOVQ  keys+16(FP), CX
+	MOVQ  dim+24(FP), DX
+	MOVQ  DX, BX
+	SHLQ  $0x02, BX
+	VPXOR Y0, Y0, Y0
+	VPXOR Y1, Y1, Y1
+	VPXOR Y2, Y2, Y2
+	VPXOR Y3, Y3, Y3
+	VPXOR Y4, Y4, Y4
+	VPXOR Y5, Y5, Y5
+	VPXOR Y6, Y6, Y6
+	VPXOR Y7, Y7, Y7
+
+loop217:
+	VBROADCASTSS (AX), Y8
+	VBROADCASTSS (AX)(BX*1), Y9
+	VCVTPH2PS    (CX), Y10
+	VMULPS       Y8, Y10, Y11
+	VADDPS       Y11, Y0, Y0
+	VMULPS       Y9, Y10, Y10
+	VADDPS       Y10, Y4, Y4
+	VCVTPH2PS    16(CX), Y10
+	VMULPS       Y8, Y10, Y11
+	VADDPS       Y11, Y1, Y1
+	VMULPS       Y9, Y10, Y10
+	VADDPS       Y10, Y5, Y5
+	VCVTPH2PS    32(CX), Y10
+	VMULPS       Y8, Y10, Y11
+	VADDPS       Y11, Y2, Y2
+	VMULPS       Y9, Y10, Y10
+	VADDPS       Y10, Y6, Y6
+	VCVTPH2PS    48(CX), Y10
+	VMULPS       Y8, Y10, Y8
+	VADDPS       Y8, Y3, Y3
+	VMULPS       Y9, Y10, Y8
+	VADDPS       Y8, Y7, Y7
+	ADDQ         $0x40, CX
+	ADDQ         $0x00000004, AX
+	DECQ         DX
+	JNZ          loop217
+	MOVQ         scores+0(FP), AX
+	VMOVUPS      Y0, (AX)
+	VMOVUPS      Y1, 32(AX)
+	VMOVUPS      Y2, 64(AX)
+	VMOVUPS      Y3, 96(AX)
+	VMOVUPS      Y4, 128(AX)
+	VMOVUPS      Y5, 160(AX)
+	VMOVUPS      Y6, 192(AX)
+	VMOVUPS      Y7, 224(AX)
+	VZEROUPPER
+	RET
+
+// func addValuesx2AVX2(out *float32, weights *float32, values *uint16, dim int, count int)
+// Requires: AVX, F16C
+TEXT ·addValuesx2AVX2(SB), NOSPLIT, $0-40
+	MOVQ out+0(FP), AX
+	MOVQ weights+8(FP), CX
+	MOVQ values+16(FP), DX
+	MOVQ dim+24(FP), BX
+	MOVQ BX, SI
+	SHLQ $0x01, SI
+	MOVQ BX, DI
+	SHLQ $0x02, DI
+
+many218:
+	CMPQ    BX, $0x00000020
+	JL      few219
+	VMOVUPS (AX), Y0
+	VMOVUPS 32(AX), Y1
+	VMOVUPS 64(AX), Y2
+	VMOVUPS 96(AX), Y3
+	VMOVUPS (AX)(DI*1), Y4
+	VMOVUPS 32(AX)(DI*1), Y5
+	VMOVUPS 64(AX)(DI*1), Y6
+	VMOVUPS 96(AX)(DI*1), Y7
+	MOVQ    CX, R8
+	MOVQ    DX, R9
+	MOVQ    count+32(FP), R10
+
+loop221:
+	VBROADCASTSS (R8), Y8
+	VBROADCASTSS 128(R8), Y9
+	VCVTPH2PS    (R9), Y10
+	VMULPS       Y8, Y10, Y11
+	VADDPS       Y11, Y0, Y0
+	VMULPS       Y9, Y10, Y10
+	VADDPS       Y10, Y4, Y4
+	VCVTPH2PS    16(R9), Y10
+	VMULPS       Y8, Y10, Y11
+	VADDPS       Y11, Y1, Y1
+	VMULPS       Y9, Y10, Y10
+	VADDPS       Y10, Y5, Y5
+	VCVTPH2PS    32(R9), Y10
+	VMULPS       Y8, Y10, Y11
+	VADDPS       Y11, Y2, Y2
+	VMULPS       Y9, Y10, Y10
+	VADDPS       Y10, Y6, Y6
+	VCVTPH2PS    48(R9), Y10
+	VMULPS       Y8, Y10, Y8
+	VADDPS       Y8, Y3, Y3
+	VMULPS       Y9, Y10, Y8
+	VADDPS       Y8, Y7, Y7
+	ADDQ         $0x04, R8
+	ADDQ         SI, R9
+	DECQ         R10
+	JNZ          loop221
+	VMOVUPS      Y0, (AX)
+	VMOVUPS      Y1, 32(AX)
+	VMOVUPS      Y2, 64(AX)
+	VMOVUPS      Y3, 96(AX)
+	VMOVUPS      Y4, (AX)(DI*1)
+	VMOVUPS      Y5, 32(AX)(DI*1)
+	VMOVUPS      Y6, 64(AX)(DI*1)
+	VMOVUPS      Y7, 96(AX)(DI*1)
+	ADDQ         $0x00000080, AX
+	ADDQ         $0x00000040, DX
+	SUBQ         $0x00000020, BX
+	JMP          many218
+
+few219:
+	CMPQ    BX, $0x00000008
+	JL      done220
+	VMOVUPS (AX), Y0
+	VMOVUPS (AX)(DI*1), Y1
+	MOVQ    CX, R8
+	MOVQ    DX, R9
+	MOVQ    count+32(FP), R10
+
+loop222:
+	VBROADCASTSS (R8), Y2
+	VBROADCASTSS 128(R8), Y3
+	VCVTPH2PS    (R9), Y4
+	VMULPS       Y2, Y4, Y2
+	VADDPS       Y2, Y0, Y0
+	VMULPS       Y3, Y4, Y2
+	VADDPS       Y2, Y1, Y1
+	ADDQ         $0x04, R8
+	ADDQ         SI, R9
+	DECQ         R10
+	JNZ          loop222
+	VMOVUPS      Y0, (AX)
+	VMOVUPS      Y1, (AX)(DI*1)
+	ADDQ         $0x00000020, AX
+	ADDQ         $0x00000010, DX
+	SUBQ         $0x00000008, BX
+	JMP          few219
+
+done220:
+	VZEROUPPER
+	RET
+
+// func dotKeysx1AVX512(scores *float32, queries *float32, keys *uint16, dim int)
+// Requires: AVX, AVX512F
+TEXT ·dotKeysx1AVX512(SB), NOSPLIT, $0-32
+	MOVQ   queries+8(FP), AX
+	MOVQ   keys+16(FP), CX
+	MOVQ   dim+24(FP), DX
+	MOVQ   DX, BX
+	SHLQ   $0x02, BX
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+
+loop223:
+	VCVTPH2PS   (CX), Z2
+	VMULPS.BCST (AX), Z2, Z2
+	VADDPS      Z2, Z0, Z0
+	VCVTPH2PS   32(CX), Z2
+	VMULPS.BCST (AX), Z2, Z2
+	VADDPS      Z2, Z1, Z1
+	ADDQ        $0x40, CX
+	ADDQ        $0x00000004, AX
+	DECQ        DX
+	JNZ         loop223
+	MOVQ        scores+0(FP), AX
+	VMOVUPS     Z0, (AX)
+	VMOVUPS     Z1, 64(AX)
+	VZEROUPPER
+	RET
+
+// func addValuesx1AVX512(out *float32, weights *float32, values *uint16, dim int, count int)
+// Requires: AVX, AVX512F
+TEXT ·addValuesx1AVX512(SB), NOSPLIT, $0-40
+	MOVQ out+0(FP), AX
+	MOVQ weights+8(FP), CX
+	MOVQ values+16(FP), DX
+	MOVQ dim+24(FP), BX
+	MOVQ BX, SI
+	SHLQ $0x01, SI
+	MOVQ BX, DI
+	SHLQ $0x02, DI
+
+many224:
+	CMPQ    BX, $0x00000040
+	JL      few225
+	VMOVUPS (AX), Z0
+	VMOVUPS 64(AX), Z1
+	VMOVUPS 128(AX), Z2
+	VMOVUPS 192(AX), Z3
+	MOVQ    CX, DI
+	MOVQ    DX, R8
+	MOVQ    count+32(FP), R9
+
+loop227:
+	VCVTPH2PS   (R8), Z4
+	VMULPS.BCST (DI), Z4, Z4
+	VADDPS      Z4, Z0, Z0
+	VCVTPH2PS   32(R8), Z4
+	VMULPS.BCST (DI), Z4, Z4
+	VADDPS      Z4, Z1, Z1
+	VCVTPH2PS   64(R8), Z4
+	VMULPS.BCST (DI), Z4, Z4
+	VADDPS      Z4, Z2, Z2
+	VCVTPH2PS   96(R8), Z4
+	VMULPS.BCST (DI), Z4, Z4
+	VADDPS      Z4, Z3, Z3
+	ADDQ        $0x04, DI
+	ADDQ        SI, R8
+	DECQ        R9
+	JNZ         loop227
+	VMOVUPS     Z0, (AX)
+	VMOVUPS     Z1, 64(AX)
+	VMOVUPS     Z2, 128(AX)
+	VMOVUPS     Z3, 192(AX)
+	ADDQ        $0x00000100, AX
+	ADDQ        $0x00000080, DX
+	SUBQ        $0x00000040, BX
+	JMP         many224
+
+few225:
+	CMPQ    BX, $0x00000010
+	JL      done226
+	VMOVUPS (AX), Z0
+	MOVQ    CX, DI
+	MOVQ    DX, R8
+	MOVQ    count+32(FP), R9
+
+loop228:
+	VCVTPH2PS   (R8), Z1
+	VMULPS.BCST (DI), Z1, Z1
+	VADDPS      Z1, Z0, Z0
+	ADDQ        $0x04, DI
+	ADDQ        SI, R8
+	DECQ        R9
+	JNZ         loop228
+	VMOVUPS     Z0, (AX)
+	ADDQ        $0x00000040, AX
+	ADDQ        $0x00000020, DX
+	SUBQ        $0x00000010, BX
+	JMP         few225
+
+done226:
+	VZEROUPPER
+	RET
+
+// func dotKeysx2AVX512(scores *float32, queries *float32, keys *uint16, dim int)
+// Requires: AVX, AVX512F
+TEXT ·dotKeysx2AVX512(SB), NOSPLIT, $0-32
+	MOVQ   queries+8(FP), AX
+	MOVQ   keys+16(FP), CX
+	MOVQ   dim+24(FP), DX
+	MOVQ   DX, BX
+	SHLQ   $0x02, BX
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+
+loop229:
+	VCVTPH2PS   (CX), Z4
+	VMULPS.BCST (AX), Z4, Z5
+	VADDPS      Z5, Z0, Z0
+	VMULPS.BCST (AX)(BX*1), Z4, Z4
+	VADDPS      Z4, Z2, Z2
+	VCVTPH2PS   32(CX), Z4
+	VMULPS.BCST (AX), Z4, Z5
+	VADDPS      Z5, Z1, Z1
+	VMULPS.BCST (AX)(BX*1), Z4, Z4
+	VADDPS      Z4, Z3, Z3
+	ADDQ        $0x40, CX
+	ADDQ        $0x00000004, AX
+	DECQ        DX
+	JNZ         loop229
+	MOVQ        scores+0(FP), AX
+	VMOVUPS     Z0, (AX)
+	VMOVUPS     Z1, 64(AX)
+	VMOVUPS     Z2, 128(AX)
+	VMOVUPS     Z3, 192(AX)
+	VZEROUPPER
+	RET
+
+// func addValuesx2AVX512(out *float32, weights *float32, values *uint16, dim int, count int)
+// Requires: AVX, AVX512F
+TEXT ·addValuesx2AVX512(SB), NOSPLIT, $0-40
+	MOVQ out+0(FP), AX
+	MOVQ weights+8(FP), CX
+	MOVQ values+16(FP), DX
+	MOVQ dim+24(FP), BX
+	MOVQ BX, SI
+	SHLQ $0x01, SI
+	MOVQ BX, DI
+	SHLQ $0x02, DI
+
+many230:
+	CMPQ    BX, $0x00000040
+	JL      few231
+	VMOVUPS (AX), Z0
+	VMOVUPS 64(AX), Z1
+	VMOVUPS 128(AX), Z2
+	VMOVUPS 192(AX), Z3
+	VMOVUPS (AX)(DI*1), Z4
+	VMOVUPS 64(AX)(DI*1), Z5
+	VMOVUPS 128(AX)(DI*1), Z6
+	VMOVUPS 192(AX)(DI*1), Z7
+	MOVQ    CX, R8
+	MOVQ    DX, R9
+	MOVQ    count+32(FP), R10
+
+loop233:
+	VCVTPH2PS   (R9), Z8
+	VMULPS.BCST (R8), Z8, Z9
+	VADDPS      Z9, Z0, Z0
+	VMULPS.BCST 128(R8), Z8, Z8
+	VADDPS      Z8, Z4, Z4
+	VCVTPH2PS   32(R9), Z8
+	VMULPS.BCST (R8), Z8, Z9
+	VADDPS      Z9, Z1, Z1
+	VMULPS.BCST 128(R8), Z8, Z8
+	VADDPS      Z8, Z5, Z5
+	VCVTPH2PS   64(R9), Z8
+	VMULPS.BCST (R8), Z8, Z9
+	VADDPS      Z9, Z2, Z2
+	VMULPS.BCST 128(R8), Z8, Z8
+	VADDPS      Z8, Z6, Z6
+	VCVTPH2PS   96(R9), Z8
+	VMULPS.BCST (R8), Z8, Z9
+	VADDPS      Z9, Z3, Z3
+	VMULPS.BCST 128(R8), Z8, Z8
+	VADDPS      Z8, Z7, Z7
+	ADDQ        $0x04, R8
+	ADDQ        SI, R9
+	DECQ        R10
+	JNZ         loop233
+	VMOVUPS     Z0, (AX)
+	VMOVUPS     Z1, 64(AX)
+	VMOVUPS     Z2, 128(AX)
+	VMOVUPS     Z3, 192(AX)
+	VMOVUPS     Z4, (AX)(DI*1)
+	VMOVUPS     Z5, 64(AX)(DI*1)
+	VMOVUPS     Z6, 128(AX)(DI*1)
+	VMOVUPS     Z7, 192(AX)(DI*1)
+	ADDQ        $0x00000100, AX
+	ADDQ        $0x00000080, DX
+	SUBQ        $0x00000040, BX
+	JMP         many230
+
+few231:
+	CMPQ    BX, $0x00000010
+	JL      done232
+	VMOVUPS (AX), Z0
+	VMOVUPS (AX)(DI*1), Z1
+	MOVQ    CX, R8
+	MOVQ    DX, R9
+	MOVQ    count+32(FP), R10
+
+loop234:
+	VCVTPH2PS   (R9), Z2
+	VMULPS.BCST (R8), Z2, Z3
+	VADDPS      Z3, Z0, Z0
+	VMULPS.BCST 128(R8), Z2, Z2
+	VADDPS      Z2, Z1, Z1
+	ADDQ        $0x04, R8
+	ADDQ        SI, R9
+	DECQ        R10
+	JNZ         loop234
+	VMOVUPS     Z0, (AX)
+	VMOVUPS     Z1, (AX)(DI*1)
+	ADDQ        $0x00000040, AX
+	ADDQ        $0x00000020, DX
+	SUBQ        $0x00000010, BX
+	JMP         few231
+
+done232:
+	VZEROUPPER
+	RET
+
+// func dotKeysx4AVX512(scores *float32, queries *float32, keys *uint16, dim int)
+// Requires: AVX, AVX512F
+TEXT ·dotKeysx4AVX512(SB), NOSPLIT, $0-32
+	MOVQ   queries+8(FP), AX
+	MOVQ   keys+16(FP), CX
+	MOVQ   dim+24(FP), DX
+	MOVQ   DX, BX
+	SHLQ   $0x02, BX
+	LEAQ   (BX)(BX*2), SI
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+
+loop235:
+	VCVTPH2PS   (CX), Z8
+	VMULPS.BCST (AX), Z8, Z9
+	VADDPS      Z9, Z0, Z0
+	VMULPS.BCST (AX)(BX*1), Z8, Z9
+	VADDPS      Z9, Z2, Z2
+	VMULPS.BCST (AX)(BX*2), Z8, Z9
+	VADDPS      Z9, Z4, Z4
+	VMULPS.BCST (AX)(SI*1), Z8, Z8
+	VADDPS      Z8, Z6, Z6
+	VCVTPH2PS   32(CX), Z8
+	VMULPS.BCST (AX), Z8, Z9
+	VADDPS      Z9, Z1, Z1
+	VMULPS.BCST (AX)(BX*1), Z8, Z9
+	VADDPS      Z9, Z3, Z3
+	VMULPS.BCST (AX)(BX*2), Z8, Z9
+	VADDPS      Z9, Z5, Z5
+	VMULPS.BCST (AX)(SI*1), Z8, Z8
+	VADDPS      Z8, Z7, Z7
+	ADDQ        $0x40, CX
+	ADDQ        $0x00000004, AX
+	DECQ        DX
+	JNZ         loop235
+	MOVQ        scores+0(FP), AX
+	VMOVUPS     Z0, (AX)
+	VMOVUPS     Z1, 64(AX)
+	VMOVUPS     Z2, 128(AX)
+	VMOVUPS     Z3, 192(AX)
+	VMOVUPS     Z4, 256(AX)
+	VMOVUPS     Z5, 320(AX)
+	VMOVUPS     Z6, 384(AX)
+	VMOVUPS     Z7, 448(AX)
+	VZEROUPPER
+	RET
+
+// func addValuesx4AVX512(out *float32, weights *float32, values *uint16, dim int, count int)
+// Requires: AVX, AVX512F
+TEXT ·addValuesx4AVX512(SB), NOSPLIT, $0-40
+	MOVQ out+0(FP), AX
+	MOVQ weights+8(FP), CX
+	MOVQ values+16(FP), DX
+	MOVQ dim+24(FP), BX
+	MOVQ BX, SI
+	SHLQ $0x01, SI
+	MOVQ BX, DI
+	SHLQ $0x02, DI
+	LEAQ (DI)(DI*2), R8
+
+many236:
+	CMPQ    BX, $0x00000040
+	JL      few237
+	VMOVUPS (AX), Z0
+	VMOVUPS 64(AX), Z1
+	VMOVUPS 128(AX), Z2
+	VMOVUPS 192(AX), Z3
+	VMOVUPS (AX)(DI*1), Z4
+	VMOVUPS 64(AX)(DI*1), Z5
+	VMOVUPS 128(AX)(DI*1), Z6
+	VMOVUPS 192(AX)(DI*1), Z7
+	VMOVUPS (AX)(DI*2), Z8
+	VMOVUPS 64(AX)(DI*2), Z9
+	VMOVUPS 128(AX)(DI*2), Z10
+	VMOVUPS 192(AX)(DI*2), Z11
+	VMOVUPS (AX)(R8*1), Z12
+	VMOVUPS 64(AX)(R8*1), Z13
+	VMOVUPS 128(AX)(R8*1), Z14
+	VMOVUPS 192(AX)(R8*1), Z15
+	MOVQ    CX, R9
+	MOVQ    DX, R10
+	MOVQ    count+32(FP), R11
+
+loop239:
+	VCVTPH2PS   (R10), Z16
+	VMULPS.BCST (R9), Z16, Z17
+	VADDPS      Z17, Z0, Z0
+	VMULPS.BCST 128(R9), Z16, Z17
+	VADDPS      Z17, Z4, Z4
+	VMULPS.BCST 256(R9), Z16, Z17
+	VADDPS      Z17, Z8, Z8
+	VMULPS.BCST 384(R9), Z16, Z16
+	VADDPS      Z16, Z12, Z12
+	VCVTPH2PS   32(R10), Z16
+	VMULPS.BCST (R9), Z16, Z17
+	VADDPS      Z17, Z1, Z1
+	VMULPS.BCST 128(R9), Z16, Z17
+	VADDPS      Z17, Z5, Z5
+	VMULPS.BCST 256(R9), Z16, Z17
+	VADDPS      Z17, Z9, Z9
+	VMULPS.BCST 384(R9), Z16, Z16
+	VADDPS      Z16, Z13, Z13
+	VCVTPH2PS   64(R10), Z16
+	VMULPS.BCST (R9), Z16, Z17
+	VADDPS      Z17, Z2, Z2
+	VMULPS.BCST 128(R9), Z16, Z17
+	VADDPS      Z17, Z6, Z6
+	VMULPS.BCST 256(R9), Z16, Z17
+	VADDPS      Z17, Z10, Z10
+	VMULPS.BCST 384(R9), Z16, Z16
+	VADDPS      Z16, Z14, Z14
+	VCVTPH2PS   96(R10), Z16
+	VMULPS.BCST (R9), Z16, Z17
+	VADDPS      Z17, Z3, Z3
+	VMULPS.BCST 128(R9), Z16, Z17
+	VADDPS      Z17, Z7, Z7
+	VMULPS.BCST 256(R9), Z16, Z17
+	VADDPS      Z17, Z11, Z11
+	VMULPS.BCST 384(R9), Z16, Z16
+	VADDPS      Z16, Z15, Z15
+	ADDQ        $0x04, R9
+	ADDQ        SI, R10
+	DECQ        R11
+	JNZ         loop239
+	VMOVUPS     Z0, (AX)
+	VMOVUPS     Z1, 64(AX)
+	VMOVUPS     Z2, 128(AX)
+	VMOVUPS     Z3, 192(AX)
+	VMOVUPS     Z4, (AX)(DI*1)
+	VMOVUPS     Z5, 64(AX)(DI*1)
+	VMOVUPS     Z6, 128(AX)(DI*1)
+	VMOVUPS     Z7, 192(AX)(DI*1)
+	VMOVUPS     Z8, (AX)(DI*2)
+	VMOVUPS     Z9, 64(AX)(DI*2)
+	VMOVUPS     Z10, 128(AX)(DI*2)
+	VMOVUPS     Z11, 192(AX)(DI*2)
+	VMOVUPS     Z12, (AX)(R8*1)
+	VMOVUPS     Z13, 64(AX)(R8*1)
+	VMOVUPS     Z14, 128(AX)(R8*1)
+	VMOVUPS     Z15, 192(AX)(R8*1)
+	ADDQ        $0x00000100, AX
+	ADDQ        $0x00000080, DX
+	SUBQ        $0x00000040, BX
+	JMP         many236
+
+few237:
+	CMPQ    BX, $0x00000010
+	JL      done238
+	VMOVUPS (AX), Z0
+	VMOVUPS (AX)(DI*1), Z1
+	VMOVUPS (AX)(DI*2), Z2
+	VMOVUPS (AX)(R8*1), Z3
+	MOVQ    CX, R9
+	MOVQ    DX, R10
+	MOVQ    count+32(FP), R11
+
+loop240:
+	VCVTPH2PS   (R10), Z4
+	VMULPS.BCST (R9), Z4, Z5
+	VADDPS      Z5, Z0, Z0
+	VMULPS.BCST 128(R9), Z4, Z5
+	VADDPS      Z5, Z1, Z1
+	VMULPS.BCST 256(R9), Z4, Z5
+	VADDPS      Z5, Z2, Z2
+	VMULPS.BCST 384(R9), Z4, Z4
+	VADDPS      Z4, Z3, Z3
+	ADDQ        $0x04, R9
+	ADDQ        SI, R10
+	DECQ        R11
+	JNZ         loop240
+	VMOVUPS     Z0, (AX)
+	VMOVUPS     Z1, (AX)(DI*1)
+	VMOVUPS     Z2, (AX)(DI*2)
+	VMOVUPS     Z3, (AX)(R8*1)
+	ADDQ        $0x00000040, AX
+	ADDQ        $0x00000020, DX
+	SUBQ        $0x00000010, BX
+	JMP         few237
+
+done238:
+	VZEROUPPER
+	RET
+
+// func dotKeysx8AVX512(scores *float32, queries *float32, keys *uint16, dim int)
+// Requires: AVX, AVX512F
+TEXT ·dotKeysx8AVX512(SB), NOSPLIT, $0-32
+	MOVQ   queries+8(FP), AX
+	MOVQ   keys+16(FP), CX
+	MOVQ   dim+24(FP), DX
+	MOVQ   DX, BX
+	SHLQ   $0x02, BX
+	LEAQ   (BX)(BX*2), SI
+	LEAQ   (AX)(BX*4), DI
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+
+loop241:
+	VCVTPH2PS   (CX), Z16
+	VMULPS.BCST (AX), Z16, Z17
+	VADDPS      Z17, Z0, Z0
+	VMULPS.BCST (AX)(BX*1), Z16, Z17
+	VADDPS      Z17, Z2, Z2
+	VMULPS.BCST (AX)(BX*2), Z16, Z17
+	VADDPS      Z17, Z4, Z4
+	VMULPS.BCST (AX)(SI*1), Z16, Z17
+	VADDPS      Z17, Z6, Z6
+	VMULPS.BCST (DI), Z16, Z17
+	VADDPS      Z17, Z8, Z8
+	VMULPS.BCST (DI)(BX*1), Z16, Z17
+	VADDPS      Z17, Z10, Z10
+	VMULPS.BCST (DI)(BX*2), Z16, Z17
+	VADDPS      Z17, Z12, Z12
+	VMULPS.BCST (DI)(SI*1), Z16, Z16
+	VADDPS      Z16, Z14, Z14
+	VCVTPH2PS   32(CX), Z16
+	VMULPS.BCST (AX), Z16, Z17
+	VADDPS      Z17, Z1, Z1
+	VMULPS.BCST (AX)(BX*1), Z16, Z17
+	VADDPS      Z17, Z3, Z3
+	VMULPS.BCST (AX)(BX*2), Z16, Z17
+	VADDPS      Z17, Z5, Z5
+	VMULPS.BCST (AX)(SI*1), Z16, Z17
+	VADDPS      Z17, Z7, Z7
+	VMULPS.BCST (DI), Z16, Z17
+	VADDPS      Z17, Z9, Z9
+	VMULPS.BCST (DI)(BX*1), Z16, Z17
+	VADDPS      Z17, Z11, Z11
+	VMULPS.BCST (DI)(BX*2), Z16, Z17
+	VADDPS      Z17, Z13, Z13
+	VMULPS.BCST (DI)(SI*1), Z16, Z16
+	VADDPS      Z16, Z15, Z15
+	ADDQ        $0x40, CX
+	ADDQ        $0x00000004, AX
+	ADDQ        $0x00000004, DI
+	DECQ        DX
+	JNZ         loop241
+	MOVQ        scores+0(FP), AX
+	VMOVUPS     Z0, (AX)
+	VMOVUPS     Z1, 64(AX)
+	VMOVUPS     Z2, 128(AX)
+	VMOVUPS     Z3, 192(AX)
+	VMOVUPS     Z4, 256(AX)
+	VMOVUPS     Z5, 320(AX)
+	VMOVUPS     Z6, 384(AX)
+	VMOVUPS     Z7, 448(AX)
+	VMOVUPS     Z8, 512(AX)
+	VMOVUPS     Z9, 576(AX)
+	VMOVUPS     Z10, 640(AX)
+	VMOVUPS     Z11, 704(AX)
+	VMOVUPS     Z12, 768(AX)
+	VMOVUPS     Z13, 832(AX)
+	VMOVUPS     Z14, 896(AX)
+	VMOVUPS     Z15, 960(AX)
+	VZEROUPPER
+	RET
+
+// func addValuesx8AVX512(out *float32, weights *float32, values *uint16, dim int, count int)
+// Requires: AVX, AVX512F
+TEXT ·addValuesx8AVX512(SB), NOSPLIT, $0-40
+	MOVQ out+0(FP), AX
+	MOVQ weights+8(FP), CX
+	MOVQ values+16(FP), DX
+	MOVQ dim+24(FP), BX
+	MOVQ BX, SI
+	SHLQ $0x01, SI
+	MOVQ BX, DI
+	SHLQ $0x02, DI
+	LEAQ (DI)(DI*2), R8
+	LEAQ (AX)(DI*4), R9
+
+many242:
+	CMPQ    BX, $0x00000020
+	JL      few243
+	VMOVUPS (AX), Z0
+	VMOVUPS 64(AX), Z1
+	VMOVUPS (AX)(DI*1), Z2
+	VMOVUPS 64(AX)(DI*1), Z3
+	VMOVUPS (AX)(DI*2), Z4
+	VMOVUPS 64(AX)(DI*2), Z5
+	VMOVUPS (AX)(R8*1), Z6
+	VMOVUPS 64(AX)(R8*1), Z7
+	VMOVUPS (R9), Z8
+	VMOVUPS 64(R9), Z9
+	VMOVUPS (R9)(DI*1), Z10
+	VMOVUPS 64(R9)(DI*1), Z11
+	VMOVUPS (R9)(DI*2), Z12
+	VMOVUPS 64(R9)(DI*2), Z13
+	VMOVUPS (R9)(R8*1), Z14
+	VMOVUPS 64(R9)(R8*1), Z15
+	MOVQ    CX, R10
+	MOVQ    DX, R11
+	MOVQ    count+32(FP), R12
+
+loop245:
+	VCVTPH2PS   (R11), Z16
+	VMULPS.BCST (R10), Z16, Z17
+	VADDPS      Z17, Z0, Z0
+	VMULPS.BCST 128(R10), Z16, Z17
+	VADDPS      Z17, Z2, Z2
+	VMULPS.BCST 256(R10), Z16, Z17
+	VADDPS      Z17, Z4, Z4
+	VMULPS.BCST 384(R10), Z16, Z17
+	VADDPS      Z17, Z6, Z6
+	VMULPS.BCST 512(R10), Z16, Z17
+	VADDPS      Z17, Z8, Z8
+	VMULPS.BCST 640(R10), Z16, Z17
+	VADDPS      Z17, Z10, Z10
+	VMULPS.BCST 768(R10), Z16, Z17
+	VADDPS      Z17, Z12, Z12
+	VMULPS.BCST 896(R10), Z16, Z16
+	VADDPS      Z16, Z14, Z14
+	VCVTPH2PS   32(R11), Z16
+	VMULPS.BCST (R10), Z16, Z17
+	VADDPS      Z17, Z1, Z1
+	VMULPS.BCST 128(R10), Z16, Z17
+	VADDPS      Z17, Z3, Z3
+	VMULPS.BCST 256(R10), Z16, Z17
+	VADDPS      Z17, Z5, Z5
+	VMULPS.BCST 384(R10), Z16, Z17
+	VADDPS      Z17, Z7, Z7
+	VMULPS.BCST 512(R10), Z16, Z17
+	VADDPS      Z17, Z9, Z9
+	VMULPS.BCST 640(R10), Z16, Z17
+	VADDPS      Z17, Z11, Z11
+	VMULPS.BCST 768(R10), Z16, Z17
+	VADDPS      Z17, Z13, Z13
+	VMULPS.BCST 896(R10), Z16, Z16
+	VADDPS      Z16, Z15, Z15
+	ADDQ        $0x04, R10
+	ADDQ        SI, R11
+	DECQ        R12
+	JNZ         loop245
+	VMOVUPS     Z0, (AX)
+	VMOVUPS     Z1, 64(AX)
+	VMOVUPS     Z2, (AX)(DI*1)
+	VMOVUPS     Z3, 64(AX)(DI*1)
+	VMOVUPS     Z4, (AX)(DI*2)
+	VMOVUPS     Z5, 64(AX)(DI*2)
+	VMOVUPS     Z6, (AX)(R8*1)
+	VMOVUPS     Z7, 64(AX)(R8*1)
+	VMOVUPS     Z8, (R9)
+	VMOVUPS     Z9, 64(R9)
+	VMOVUPS     Z10, (R9)(DI*1)
+	VMOVUPS     Z11, 64(R9)(DI*1)
+	VMOVUPS     Z12, (R9)(DI*2)
+	VMOVUPS     Z13, 64(R9)(DI*2)
+	VMOVUPS     Z14, (R9)(R8*1)
+	VMOVUPS     Z15, 64(R9)(R8*1)
+	ADDQ        $0x00000080, AX
+	ADDQ        $0x00000080, R9
+	ADDQ        $0x00000040, DX
+	SUBQ        $0x00000020, BX
+	JMP         many242
+
+few243:
+	CMPQ    BX, $0x00000010
+	JL      done244
+	VMOVUPS (AX), Z0
+	VMOVUPS (AX)(DI*1), Z1
+	VMOVUPS (AX)(DI*2), Z2
+	VMOVUPS (AX)(R8*1), Z3
+	VMOVUPS (R9), Z4
+	VMOVUPS (R9)(DI*1), Z5
+	VMOVUPS (R9)(DI*2), Z6
+	VMOVUPS (R9)(R8*1), Z7
+	MOVQ    CX, R10
+	MOVQ    DX, R11
+	MOVQ    count+32(FP), R12
+
+loop246:
+	VCVTPH2PS   (R11), Z8
+	VMULPS.BCST (R10), Z8, Z9
+	VADDPS      Z9, Z0, Z0
+	VMULPS.BCST 128(R10), Z8, Z9
+	VADDPS      Z9, Z1, Z1
+	VMULPS.BCST 256(R10), Z8, Z9
+	VADDPS      Z9, Z2, Z2
+	VMULPS.BCST 384(R10), Z8, Z9
+	VADDPS      Z9, Z3, Z3
+	VMULPS.BCST 512(R10), Z8, Z9
+	VADDPS      Z9, Z4, Z4
+	VMULPS.BCST 640(R10), Z8, Z9
+	VADDPS      Z9, Z5, Z5
+	VMULPS.BCST 768(R10), Z8, Z9
+	VADDPS      Z9, Z6, Z6
+	VMULPS.BCST 896(R10), Z8, Z8
+	VADDPS      Z8, Z7, Z7
+	ADDQ        $0x04, R10
+	ADDQ        SI, R11
+	DECQ        R12
+	JNZ         loop246
+	VMOVUPS     Z0, (AX)
+	VMOVUPS     Z1, (AX)(DI*1)
+	VMOVUPS     Z2, (AX)(DI*2)
+	VMOVUPS     Z3, (AX)(R8*1)
+	VMOVUPS     Z4, (R9)
+	VMOVUPS     Z5, (R9)(DI*1)
+	VMOVUPS     Z6, (R9)(DI*2)
+	VMOVUPS     Z7, (R9)(R8*1)
+	ADDQ        $0x00000040, AX
+	ADDQ        $0x00000040, R9
+	ADDQ        $0x00000020, DX
+	SUBQ        $0x00000010, BX
+	JMP         few243
+
+done244:
+	VZEROUPPER
+	RET
+
+// func expSumAVX2(scores *float32, top float32) float32
+// Requires: AVX, AVX2, SSE
+TEXT ·expSumAVX2(SB), NOSPLIT, $0-20
+	MOVQ         scores+0(FP), AX
+	MOVSS        top+8(FP), X0
+	VBROADCASTSS X0, Y0
+	VMOVUPS      (AX), Y1
+	VSUBPS       Y0, Y1, Y1
+	VCMPPS       $0x01, eightc2ae0000<>+0(SB), Y1, Y2
+	VMOVUPS      eight42b00000<>+0(SB), Y4
+	VMINPS       Y1, Y4, Y1
+	VMULPS       eight3fb8aa3b<>+0(SB), Y1, Y3
+	VADDPS       eight4b400000<>+0(SB), Y3, Y3
+	VSUBPS       eight4b400000<>+0(SB), Y3, Y3
+	VMULPS       eight3f318000<>+0(SB), Y3, Y4
+	VSUBPS       Y4, Y1, Y1
+	VMULPS       eightb95e8083<>+0(SB), Y3, Y4
+	VSUBPS       Y4, Y1, Y1
+	VMULPS       eight39506967<>+0(SB), Y1, Y4
+	VADDPS       eight3ab743ce<>+0(SB), Y4, Y4
+	VMULPS       Y1, Y4, Y4
+	VADDPS       eight3c088908<>+0(SB), Y4, Y4
+	VMULPS       Y1, Y4, Y4
+	VADDPS       eight3d2aa9c1<>+0(SB), Y4, Y4
+	VMULPS       Y1, Y4, Y4
+	VADDPS       eight3e2aaaaa<>+0(SB), Y4, Y4
+	VMULPS       Y1, Y4, Y4
+	VADDPS       eight3f000000<>+0(SB), Y4, Y4
+	VMULPS       Y1, Y4, Y4
+	VMULPS       Y1, Y4, Y4
+	VADDPS       Y1, Y4, Y4
+	VADDPS       eight3f800000<>+0(SB), Y4, Y4
+	VCVTTPS2DQ   Y3, Y3
+	VPADDD       eight0000007f<>+0(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y3, Y4, Y4
+	VANDNPS      Y4, Y2, Y1
+	VMOVUPS      Y1, (AX)
+	VMOVUPS      32(AX), Y2
+	VSUBPS       Y0, Y2, Y2
+	VCMPPS       $0x01, eightc2ae0000<>+0(SB), Y2, Y3
+	VMOVUPS      eight42b00000<>+0(SB), Y5
+	VMINPS       Y2, Y5, Y2
+	VMULPS       eight3fb8aa3b<>+0(SB), Y2, Y4
+	VADDPS       eight4b400000<>+0(SB), Y4, Y4
+	VSUBPS       eight4b400000<>+0(SB), Y4, Y4
+	VMULPS       eight3f318000<>+0(SB), Y4, Y5
+	VSUBPS       Y5, Y2, Y2
+	VMULPS       eightb95e8083<>+0(SB), Y4, Y5
+	VSUBPS       Y5, Y2, Y2
+	VMULPS       eight39506967<>+0(SB), Y2, Y5
+	VADDPS       eight3ab743ce<>+0(SB), Y5, Y5
+	VMULPS       Y2, Y5, Y5
+	VADDPS       eight3c088908<>+0(SB), Y5, Y5
+	VMULPS       Y2, Y5, Y5
+	VADDPS       eight3d2aa9c1<>+0(SB), Y5, Y5
+	VMULPS       Y2, Y5, Y5
+	VADDPS       eight3e2aaaaa<>+0(SB), Y5, Y5
+	VMULPS       Y2, Y5, Y5
+	VADDPS       eight3f000000<>+0(SB), Y5, Y5
+	VMULPS       Y2, Y5, Y5
+	VMULPS       Y2, Y5, Y5
+	VADDPS       Y2, Y5, Y5
+	VADDPS       eight3f800000<>+0(SB), Y5, Y5
+	VCVTTPS2DQ   Y4, Y4
+	VPADDD       eight0000007f<>+0(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VMULPS       Y4, Y5, Y5
+	VANDNPS      Y5, Y3, Y2
+	VMOVUPS      Y2, 32(AX)
+	VMOVUPS      64(AX), Y3
+	VSUBPS       Y0, Y3, Y3
+	VCMPPS       $0x01, eightc2ae0000<>+0(SB), Y3, Y4
+	VMOVUPS      eight42b00000<>+0(SB), Y6
+	VMINPS       Y3, Y6, Y3
+	VMULPS       eight3fb8aa3b<>+0(SB), Y3, Y5
+	VADDPS       eight4b400000<>+0(SB), Y5, Y5
+	VSUBPS       eight4b400000<>+0(SB), Y5, Y5
+	VMULPS       eight3f318000<>+0(SB), Y5, Y6
+	VSUBPS       Y6, Y3, Y3
+	VMULPS       eightb95e8083<>+0(SB), Y5, Y6
+	VSUBPS       Y6, Y3, Y3
+	VMULPS       eight39506967<>+0(SB), Y3, Y6
+	VADDPS       eight3ab743ce<>+0(SB), Y6, Y6
+	VMULPS       Y3, Y6, Y6
+	VADDPS       eight3c088908<>+0(SB), Y6, Y6
+	VMULPS       Y3, Y6, Y6
+	VADDPS       eight3d2aa9c1<>+0(SB), Y6, Y6
+	VMULPS       Y3, Y6, Y6
+	VADDPS       eight3e2aaaaa<>+0(SB), Y6, Y6
+	VMULPS       Y3, Y6, Y6
+	VADDPS       eight3f000000<>+0(SB), Y6, Y6
+	VMULPS       Y3, Y6, Y6
+	VMULPS       Y3, Y6, Y6
+	VADDPS       Y3, Y6, Y6
+	VADDPS       eight3f800000<>+0(SB), Y6, Y6
+	VCVTTPS2DQ   Y5, Y5
+	VPADDD       eight0000007f<>+0(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y5, Y6, Y6
+	VANDNPS      Y6, Y4, Y3
+	VMOVUPS      Y3, 64(AX)
+	VMOVUPS      96(AX), Y4
+	VSUBPS       Y0, Y4, Y4
+	VCMPPS       $0x01, eightc2ae0000<>+0(SB), Y4, Y0
+	VMOVUPS      eight42b00000<>+0(SB), Y6
+	VMINPS       Y4, Y6, Y4
+	VMULPS       eight3fb8aa3b<>+0(SB), Y4, Y5
+	VADDPS       eight4b400000<>+0(SB), Y5, Y5
+	VSUBPS       eight4b400000<>+0(SB), Y5, Y5
+	VMULPS       eight3f318000<>+0(SB), Y5, Y6
+	VSUBPS       Y6, Y4, Y4
+	VMULPS       eightb95e8083<>+0(SB), Y5, Y6
+	VSUBPS       Y6, Y4, Y4
+	VMULPS       eight39506967<>+0(SB), Y4, Y6
+	VADDPS       eight3ab743ce<>+0(SB), Y6, Y6
+	VMULPS       Y4, Y6, Y6
+	VADDPS       eight3c088908<>+0(SB), Y6, Y6
+	VMULPS       Y4, Y6, Y6
+	VADDPS       eight3d2aa9c1<>+0(SB), Y6, Y6
+	VMULPS       Y4, Y6, Y6
+	VADDPS       eight3e2aaaaa<>+0(SB), Y6, Y6
+	VMULPS       Y4, Y6, Y6
+	VADDPS       eight3f000000<>+0(SB), Y6, Y6
+	VMULPS       Y4, Y6, Y6
+	VMULPS       Y4, Y6, Y6
+	VADDPS       Y4, Y6, Y6
+	VADDPS       eight3f800000<>+0(SB), Y6, Y6
+	VCVTTPS2DQ   Y5, Y5
+	VPADDD       eight0000007f<>+0(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y5, Y6, Y6
+	VANDNPS      Y6, Y0, Y4
+	VMOVUPS      Y4, 96(AX)
+	VADDPS       Y3, Y1, Y1
+	VADDPS       Y4, Y2, Y2
+	VADDPS       Y2, Y1, Y1
+	VEXTRACTF128 $0x01, Y1, X0
+	VADDPS       X0, X1, X1
+	VPERMILPS    $0x4e, X1, X0
+	VADDPS       X0, X1, X1
+	VPERMILPS    $0xb1, X1, X0
+	VADDSS       X0, X1, X1
+	MOVSS        X1, ret+16(FP)
+	VZEROUPPER
+	RET
+
+DATA eightc2ae0000<>+0(SB)/4, $0xc2ae0000
+DATA eightc2ae0000<>+4(SB)/4, $0xc2ae0000
+DATA eightc2ae0000<>+8(SB)/4, $0xc2ae0000
+DATA eightc2ae0000<>+12(SB)/4, $0xc2ae0000
+DATA eightc2ae0000<>+16(SB)/4, $0xc2ae0000
+DATA eightc2ae0000<>+20(SB)/4, $0xc2ae0000
+DATA eightc2ae0000<>+24(SB)/4, $0xc2ae0000
+DATA eightc2ae0000<>+28(SB)/4, $0xc2ae0000
+GLOBL eightc2ae0000<>(SB), RODATA|NOPTR, $32
+
+DATA eight42b00000<>+0(SB)/4, $0x42b00000
+DATA eight42b00000<>+4(SB)/4, $0x42b00000
+DATA eight42b00000<>+8(SB)/4, $0x42b00000
+DATA eight42b00000<>+12(SB)/4, $0x42b00000
+DATA eight42b00000<>+16(SB)/4, $0x42b00000
+DATA eight42b00000<>+20(SB)/4, $0x42b00000
+DATA eight42b00000<>+24(SB)/4, $0x42b00000
+DATA eight42b00000<>+28(SB)/4, $0x42b00000
+GLOBL eight42b00000<>(SB), RODATA|NOPTR, $32
+
+DATA eight3fb8aa3b<>+0(SB)/4, $0x3fb8aa3b
+DATA eight3fb8aa3b<>+4(SB)/4, $0x3fb8aa3b
+DATA eight3fb8aa3b<>+8(SB)/4, $0x3fb8aa3b
+DATA eight3fb8aa3b<>+12(SB)/4, $0x3fb8aa3b
+DATA eight3fb8aa3b<>+16(SB)/4, $0x3fb8aa3b
+DATA eight3fb8aa3b<>+20(SB)/4, $0x3fb8aa3b
+DATA eight3fb8aa3b<>+24(SB)/4, $0x3fb8aa3b
+DATA eight3fb8aa3b<>+28(SB)/4, $0x3fb8aa3b
+GLOBL eight3fb8aa3b<>(SB), RODATA|NOPTR, $32
+
+DATA eight4b400000<>+0(SB)/4, $0x4b400000
+DATA eight4b400000<>+4(SB)/4, $0x4b400000
+DATA eight4b400000<>+8(SB)/4, $0x4b400000
+DATA eight4b400000<>+12(SB)/4, $0x4b400000
+DATA eight4b400000<>+16(SB)/4, $0x4b400000
+DATA eight4b400000<>+20(SB)/4, $0x4b400000
+DATA eight4b400000<>+24(SB)/4, $0x4b400000
+DATA eight4b400000<>+28(SB)/4, $0x4b400000
+GLOBL eight4b400000<>(SB), RODATA|NOPTR, $32
+
+DATA eight3f318000<>+0(SB)/4, $0x3f318000
+DATA eight3f318000<>+4(SB)/4, $0x3f318000
+DATA eight3f318000<>+8(SB)/4, $0x3f318000
+DATA eight3f318000<>+12(SB)/4, $0x3f318000
+DATA eight3f318000<>+16(SB)/4, $0x3f318000
+DATA eight3f318000<>+20(SB)/4, $0x3f318000
+DATA eight3f318000<>+24(SB)/4, $0x3f318000
+DATA eight3f318000<>+28(SB)/4, $0x3f318000
+GLOBL eight3f318000<>(SB), RODATA|NOPTR, $32
+
+DATA eightb95e8083<>+0(SB)/4, $0xb95e8083
+DATA eightb95e8083<>+4(SB)/4, $0xb95e8083
+DATA eightb95e8083<>+8(SB)/4, $0xb95e8083
+DATA eightb95e8083<>+12(SB)/4, $0xb95e8083
+DATA eightb95e8083<>+16(SB)/4, $0xb95e8083
+DATA eightb95e8083<>+20(SB)/4, $0xb95e8083
+DATA eightb95e8083<>+24(SB)/4, $0xb95e8083
+DATA eightb95e8083<>+28(SB)/4, $0xb95e8083
+GLOBL eightb95e8083<>(SB), RODATA|NOPTR, $32
+
+DATA eight39506967<>+0(SB)/4, $0x39506967
+DATA eight39506967<>+4(SB)/4, $0x39506967
+DATA eight39506967<>+8(SB)/4, $0x39506967
+DATA eight39506967<>+12(SB)/4, $0x39506967
+DATA eight39506967<>+16(SB)/4, $0x39506967
+DATA eight39506967<>+20(SB)/4, $0x39506967
+DATA eight39506967<>+24(SB)/4, $0x39506967
+DATA eight39506967<>+28(SB)/4, $0x39506967
+GLOBL eight39506967<>(SB), RODATA|NOPTR, $32
+
+DATA eight3ab743ce<>+0(SB)/4, $0x3ab743ce
+DATA eight3ab743ce<>+4(SB)/4, $0x3ab743ce
+DATA eight3ab743ce<>+8(SB)/4, $0x3ab743ce
+DATA eight3ab743ce<>+12(SB)/4, $0x3ab743ce
+DATA eight3ab743ce<>+16(SB)/4, $0x3ab743ce
+DATA eight3ab743ce<>+20(SB)/4, $0x3ab743ce
+DATA eight3ab743ce<>+24(SB)/4, $0x3ab743ce
+DATA eight3ab743ce<>+28(SB)/4, $0x3ab743ce
+GLOBL eight3ab743ce<>(SB), RODATA|NOPTR, $32
+
+DATA eight3c088908<>+0(SB)/4, $0x3c088908
+DATA eight3c088908<>+4(SB)/4, $0x3c088908
+DATA eight3c088908<>+8(SB)/4, $0x3c088908
+DATA eight3c088908<>+12(SB)/4, $0x3c088908
+DATA eight3c088908<>+16(SB)/4, $0x3c088908
+DATA eight3c088908<>+20(SB)/4, $0x3c088908
+DATA eight3c088908<>+24(SB)/4, $0x3c088908
+DATA eight3c088908<>+28(SB)/4, $0x3c088908
+GLOBL eight3c088908<>(SB), RODATA|NOPTR, $32
+
+DATA eight3d2aa9c1<>+0(SB)/4, $0x3d2aa9c1
+DATA eight3d2aa9c1<>+4(SB)/4, $0x3d2aa9c1
+DATA eight3d2aa9c1<>+8(SB)/4, $0x3d2aa9c1
+DATA eight3d2aa9c1<>+12(SB)/4, $0x3d2aa9c1
+DATA eight3d2aa9c1<>+16(SB)/4, $0x3d2aa9c1
+DATA eight3d2aa9c1<>+20(SB)/4, $0x3d2aa9c1
+DATA eight3d2aa9c1<>+24(SB)/4, $0x3d2aa9c1
+DATA eight3d2aa9c1<>+28(SB)/4, $0x3d2aa9c1
+GLOBL eight3d2aa9c1<>(SB), RODATA|NOPTR, $32
+
+DATA eight3e2aaaaa<>+0(SB)/4, $0x3e2aaaaa
+DATA eight3e2aaaaa<>+4(SB)/4, $0x3e2aaaaa
+DATA eight3e2aaaaa<>+8(SB)/4, $0x3e2aaaaa
+DATA eight3e2aaaaa<>+12(SB)/4, $0x3e2aaaaa
+DATA eight3e2aaaaa<>+16(SB)/4, $0x3e2aaaaa
+DATA eight3e2aaaaa<>+20(SB)/4, $0x3e2aaaaa
+DATA eight3e2aaaaa<>+24(SB)/4, $0x3e2aaaaa
+DATA eight3e2aaaaa<>+28(SB)/4, $0x3e2aaaaa
+GLOBL eight3e2aaaaa<>(SB), RODATA|NOPTR, $32
+
+DATA eight3f000000<>+0(SB)/4, $0x3f000000
+DATA eight3f000000<>+4(SB)/4, $0x3f000000
+DATA eight3f000000<>+8(SB)/4, $0x3f000000
+DATA eight3f000000<>+12(SB)/4, $0x3f000000
+DATA eight3f000000<>+16(SB)/4, $0x3f000000
+DATA eight3f000000<>+20(SB)/4, $0x3f000000
+DATA eight3f000000<>+24(SB)/4, $0x3f000000
+DATA eight3f000000<>+28(SB)/4, $0x3f000000
+GLOBL eight3f000000<>(SB), RODATA|NOPTR, $32
+
+DATA eight3f800000<>+0(SB)/4, $0x3f800000
+DATA eight3f800000<>+4(SB)/4, $0x3f800000
+DATA eight3f800000<>+8(SB)/4, $0x3f800000
+DATA eight3f800000<>+12(SB)/4, $0x3f800000
+DATA eight3f800000<>+16(SB)/4, $0x3f800000
+DATA eight3f800000<>+20(SB)/4, $0x3f800000
+DATA eight3f800000<>+24(SB)/4, $0x3f800000
+DATA eight3f800000<>+28(SB)/4, $0x3f800000
+GLOBL eight3f800000<>(SB), RODATA|NOPTR, $32
+
+DATA eight0000007f<>+0(SB)/4, $0x0000007f
+DATA eight0000007f<>+4(SB)/4, $0x0000007f
+DATA eight0000007f<>+8(SB)/4, $0x0000007f
+DATA eight0000007f<>+12(SB)/4, $0x0000007f
+DATA eight0000007f<>+16(SB)/4, $0x0000007f
+DATA eight0000007f<>+20(SB)/4, $0x0000007f
+DATA eight0000007f<>+24(SB)/4, $0x0000007f
+DATA eight0000007f<>+28(SB)/4, $0x0000007f
+GLOBL eight0000007f<>(SB), RODATA|NOPTR, $32
+
+// func highestAVX2(scores *float32) float32
+// Requires: AVX, SSE
+TEXT ·highestAVX2(SB), NOSPLIT, $0-12
+	MOVQ       scores+0(FP), AX
+	VMOVUPS    (AX), Y0
+	VMAXPS     32(AX), Y0, Y0
+	VMAXPS     64(AX), Y0, Y0
+	VMAXPS     96(AX), Y0, Y0
+	VPERM2F128 $0x01, Y0, Y0, Y1
+	VMAXPS     Y1, Y0, Y0
+	VPERMILPS  $0x4e, Y0, Y1
+	VMAXPS     Y1, Y0, Y0
+	VPERMILPS  $0xb1, Y0, Y1
+	VMAXPS     Y1, Y0, Y0
+	MOVSS      X0, ret+8(FP)
+	VZEROUPPER
+	RET
+
+// func swiGLUAVX2(gate *float32, up *float32, n int)
+// Requires: AVX, AVX2
+TEXT ·swiGLUAVX2(SB), NOSPLIT, $0-24
+	MOVQ gate+0(FP), AX
+	MOVQ up+8(FP), CX
+	MOVQ n+16(FP), DX
+	XORQ BX, BX
+	SHLQ $0x02, DX
+
+again247:
+	VMOVUPS    (AX)(BX*1), Y0
+	VXORPS     eight80000000<>+0(SB), Y0, Y1
+	VCMPPS     $0x01, eightc2ae0000<>+0(SB), Y1, Y2
+	VMOVUPS    eight42b00000<>+0(SB), Y4
+	VMINPS     Y1, Y4, Y1
+	VMULPS     eight3fb8aa3b<>+0(SB), Y1, Y3
+	VADDPS     eight4b400000<>+0(SB), Y3, Y3
+	VSUBPS     eight4b400000<>+0(SB), Y3, Y3
+	VMULPS     eight3f318000<>+0(SB), Y3, Y4
+	VSUBPS     Y4, Y1, Y1
+	VMULPS     eightb95e8083<>+0(SB), Y3, Y4
+	VSUBPS     Y4, Y1, Y1
+	VMULPS     eight39506967<>+0(SB), Y1, Y4
+	VADDPS     eight3ab743ce<>+0(SB), Y4, Y4
+	VMULPS     Y1, Y4, Y4
+	VADDPS     eight3c088908<>+0(SB), Y4, Y4
+	VMULPS     Y1, Y4, Y4
+	VADDPS     eight3d2aa9c1<>+0(SB), Y4, Y4
+	VMULPS     Y1, Y4, Y4
+	VADDPS     eight3e2aaaaa<>+0(SB), Y4, Y4
+	VMULPS     Y1, Y4, Y4
+	VADDPS     eight3f000000<>+0(SB), Y4, Y4
+	VMULPS     Y1, Y4, Y4
+	VMULPS     Y1, Y4, Y4
+	VADDPS     Y1, Y4, Y4
+	VADDPS     eight3f800000<>+0(SB), Y4, Y4
+	VCVTTPS2DQ Y3, Y3
+	VPADDD     eight0000007f<>+0(SB), Y3, Y3
+	VPSLLD     $0x17, Y3, Y3
+	VMULPS     Y3, Y4, Y4
+	VANDNPS    Y4, Y2, Y1
+	VADDPS     eight3f800000<>+0(SB), Y1, Y1
+	VDIVPS     Y1, Y0, Y0
+	VMULPS     (CX)(BX*1), Y0, Y0
+	VMOVUPS    Y0, (AX)(BX*1)
+	ADDQ       $0x00000020, BX
+	CMPQ       BX, DX
+	JL         again247
+	VZEROUPPER
+	RET
+
+DATA eight80000000<>+0(SB)/4, $0x80000000
+DATA eight80000000<>+4(SB)/4, $0x80000000
+DATA eight80000000<>+8(SB)/4, $0x80000000
+DATA eight80000000<>+12(SB)/4, $0x80000000
+DATA eight80000000<>+16(SB)/4, $0x80000000
+DATA eight80000000<>+20(SB)/4, $0x80000000
+DATA eight80000000<>+24(SB)/4, $0x80000000
+DATA eight80000000<>+28(SB)/4, $0x80000000
+GLOBL eight80000000<>(SB), RODATA|NOPTR, $32
+
+// func addAVX2(dst *float32, x *float32, n int)
+// Requires: AVX
+TEXT ·addAVX2(SB), NOSPLIT, $0-24
+	MOVQ dst+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ n+16(FP), DX
+	XORQ BX, BX
+	SHLQ $0x02, DX
+
+again248:
+	VMOVUPS (AX)(BX*1), Y0
+	VADDPS  (CX)(BX*1), Y0, Y0
+	VMOVUPS Y0, (AX)(BX*1)
+	ADDQ    $0x00000020, BX
+	CMPQ    BX, DX
+	JL      again248
+	VZEROUPPER
+	RET
+
+// func scaleAVX2(x *float32, n int, a float32)
+// Requires: AVX, AVX2, SSE
+TEXT ·scaleAVX2(SB), NOSPLIT, $0-20
+	MOVQ         x+0(FP), AX
+	MOVSS        a+16(FP), X0
+	VBROADCASTSS X0, Y0
+	MOVQ         n+8(FP), CX
+	XORQ         DX, DX
+	SHLQ         $0x02, CX
+
+again249:
+	VMULPS  (AX)(DX*1), Y0, Y1
+	VMOVUPS Y1, (AX)(DX*1)
+	ADDQ    $0x00000020, DX
+	CMPQ    DX, CX
+	JL      again249
+	VZEROUPPER
+	RET
+
+// func sumSquaresAVX2(x *float32, n int) float64
+// Requires: AVX, SSE2
+TEXT ·sumSquaresAVX2(SB), NOSPLIT, $0-24
+	MOVQ   x+0(FP), AX
+	VXORPD Y0, Y0, Y0
+	VXORPD Y1, Y1, Y1
+	MOVQ   n+8(FP), CX
+	XORQ   DX, DX
+	SHLQ   $0x02, CX
+
+again250:
+	VCVTPS2PD    (AX)(DX*1), Y2
+	VCVTPS2PD    16(AX)(DX*1), Y3
+	VMULPD       Y2, Y2, Y2
+	VMULPD       Y3, Y3, Y3
+	VADDPD       Y2, Y0, Y0
+	VADDPD       Y3, Y1, Y1
+	ADDQ         $0x00000020, DX
+	CMPQ         DX, CX
+	JL           again250
+	VADDPD       Y1, Y0, Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VADDPD       X1, X0, X0
+	VUNPCKHPD    X0, X0, X1
+	VADDSD       X1, X0, X0
+	MOVSD        X0, ret+16(FP)
+	VZEROUPPER
+	RET
+
+// func normalizeAVX2(dst *float32, x *float32, weight *float32, n int, scale float32)
+// Requires: AVX, AVX2, SSE
+TEXT ·normalizeAVX2(SB), NOSPLIT, $0-36
+	MOVQ         dst+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         weight+16(FP), DX
+	MOVSS        scale+32(FP), X0
+	VBROADCASTSS X0, Y0
+	MOVQ         n+24(FP), BX
+	XORQ         SI, SI
+	SHLQ         $0x02, BX
+
+again251:
+	VMULPS  (CX)(SI*1), Y0, Y1
+	VMULPS  (DX)(SI*1), Y1, Y1
+	VMOVUPS Y1, (AX)(SI*1)
+	ADDQ    $0x00000020, SI
+	CMPQ    SI, BX
+	JL      again251
+	VZEROUPPER
+	RET
+
+// func narrowAVX2(dst *uint16, x *float32, n int)
+// Requires: AVX, F16C
+TEXT ·narrowAVX2(SB), NOSPLIT, $0-24
+	MOVQ dst+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ n+16(FP), DX
+	XORQ BX, BX
+	SHLQ $0x02, DX
+
+again252:
+	VMOVUPS   (CX)(BX*1), Y0
+	VCVTPS2PH $0x00, Y0, X0
+	VMOVDQU   X0, (AX)
+	ADDQ      $0x10, AX
+	ADDQ      $0x00000020, BX
+	CMPQ      BX, DX
+	JL        again252
+	VZEROUPPER
+	RET
+
+// func ropeAVX2(x *float32, cos *float32, sin *float32, n int)
+// Requires: AVX, AVX2
+TEXT ·ropeAVX2(SB), NOSPLIT, $0-32
+	MOVQ x+0(FP), AX
+	MOVQ cos+8(FP), CX
+	MOVQ sin+16(FP), DX
+	MOVQ n+24(FP), BX
+	XORQ SI, SI
+	SHLQ $0x02, BX
+
+again253:
+	VMOVUPS   (AX)(SI*2), Y0
+	VPMOVZXDQ (CX)(SI*1), Y1
+	VPMOVZXDQ (DX)(SI*1), Y2
+	VMOVSLDUP Y1, Y1
+	VMOVSLDUP Y2, Y2
+	VPERMILPS $0xb1, Y0, Y3
+	VMULPS    Y1, Y0, Y0
+	VMULPS    Y2, Y3, Y3
+	VADDSUBPS Y3, Y0, Y0
+	VMOVUPS   Y0, (AX)(SI*2)
+	ADDQ      $0x00000010, SI
+	CMPQ      SI, BX
+	JL        again253
+	VZEROUPPER
+	RET
+
+// func ropeNeoXAVX2(x *float32, y *float32, cos *float32, sin *float32, n int)
+// Requires: AVX
+TEXT ·ropeNeoXAVX2(SB), NOSPLIT, $0-40
+	MOVQ x+0(FP), AX
+	MOVQ y+8(FP), CX
+	MOVQ cos+16(FP), DX
+	MOVQ sin+24(FP), BX
+	MOVQ n+32(FP), SI
+	XORQ DI, DI
+	SHLQ $0x02, SI
+
+again254:
+	VMOVUPS (AX)(DI*1), Y0
+	VMOVUPS (CX)(DI*1), Y1
+	VMOVUPS (DX)(DI*1), Y2
+	VMOVUPS (BX)(DI*1), Y3
+	VMULPS  Y3, Y1, Y4
+	VMULPS  Y3, Y0, Y3
+	VMULPS  Y2, Y0, Y0
+	VSUBPS  Y4, Y0, Y0
+	VMULPS  Y2, Y1, Y1
+	VADDPS  Y1, Y3, Y1
+	VMOVUPS Y0, (AX)(DI*1)
+	VMOVUPS Y1, (CX)(DI*1)
+	ADDQ    $0x00000020, DI
+	CMPQ    DI, SI
+	JL      again254
+	VZEROUPPER
+	RET
+
+// func quantize32AVX2(dst *byte, x *float32, offset int32, blocks int)
+// Requires: AVX, AVX2, F16C
+TEXT ·quantize32AVX2(SB), NOSPLIT, $0-32
+	MOVQ dst+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVL offset+16(FP), DX
+	MOVQ blocks+24(FP), BX
+	NEGL DX
+
+again:
+	VMOVUPS      (CX), Y0
+	VANDPS       eight7fffffff<>+0(SB), Y0, Y0
+	VMOVUPS      32(CX), Y1
+	VANDPS       eight7fffffff<>+0(SB), Y1, Y1
+	VPMAXSD      Y1, Y0, Y0
+	VMOVUPS      64(CX), Y1
+	VANDPS       eight7fffffff<>+0(SB), Y1, Y1
+	VPMAXSD      Y1, Y0, Y0
+	VMOVUPS      96(CX), Y1
+	VANDPS       eight7fffffff<>+0(SB), Y1, Y1
+	VPMAXSD      Y1, Y0, Y0
+	VPERM2F128   $0x01, Y0, Y0, Y1
+	VPMAXSD      Y1, Y0, Y0
+	VPERMILPS    $0x4e, Y0, Y1
+	VPMAXSD      Y1, Y0, Y0
+	VPERMILPS    $0xb1, Y0, Y1
+	VPMAXSD      Y1, Y0, Y0
+	VMOVUPS      eight42fe0000<>+0(SB), Y1
+	VDIVPS       Y0, Y1, Y1
+	VXORPS       Y2, Y2, Y2
+	VCMPPS       $0x0e, Y2, Y0, Y2
+	VANDPS       Y2, Y1, Y1
+	VDIVPS       eight42fe0000<>+0(SB), Y0, Y0
+	VCVTPS2PH    $0x00, Y0, X0
+	VCVTPH2PS    X0, Y0
+	VMOVSS       X0, 32(AX)
+	VMULPS       (CX), Y1, Y2
+	VADDPS       eight4b400000<>+0(SB), Y2, Y2
+	VSUBPS       eight4b400000<>+0(SB), Y2, Y2
+	VCVTTPS2DQ   Y2, Y2
+	VMULPS       32(CX), Y1, Y3
+	VADDPS       eight4b400000<>+0(SB), Y3, Y3
+	VSUBPS       eight4b400000<>+0(SB), Y3, Y3
+	VCVTTPS2DQ   Y3, Y3
+	VMULPS       64(CX), Y1, Y4
+	VADDPS       eight4b400000<>+0(SB), Y4, Y4
+	VSUBPS       eight4b400000<>+0(SB), Y4, Y4
+	VCVTTPS2DQ   Y4, Y4
+	VMULPS       96(CX), Y1, Y1
+	VADDPS       eight4b400000<>+0(SB), Y1, Y1
+	VSUBPS       eight4b400000<>+0(SB), Y1, Y1
+	VCVTTPS2DQ   Y1, Y1
+	VPACKSSDW    Y3, Y2, Y5
+	VPACKSSDW    Y1, Y4, Y6
+	VPACKSSWB    Y6, Y5, Y5
+	VMOVDQU      packOrder<>+0(SB), Y6
+	VPERMD       Y5, Y6, Y5
+	VMOVDQU      Y5, (AX)
+	VPADDD       Y3, Y2, Y2
+	VPADDD       Y1, Y4, Y4
+	VPADDD       Y4, Y2, Y2
+	VEXTRACTI128 $0x01, Y2, X1
+	VPADDD       X1, X2, X2
+	VPSHUFD      $0x4e, X2, X1
+	VPADDD       X1, X2, X2
+	VPSHUFD      $0xb1, X2, X1
+	VPADDD       X1, X2, X2
+	VMOVD        X2, SI
+	IMULL        DX, SI
+	MOVL         SI, 36(AX)
+	VCVTDQ2PS    X2, X2
+	VMULSS       X0, X2, X2
+	VMOVSS       X2, 40(AX)
+	ADDQ         $0x00000080, CX
+	ADDQ         $0x0000002c, AX
+	DECQ         BX
+	JNZ          again
+	VZEROUPPER
+	RET
+
+DATA eight7fffffff<>+0(SB)/4, $0x7fffffff
+DATA eight7fffffff<>+4(SB)/4, $0x7fffffff
+DATA eight7fffffff<>+8(SB)/4, $0x7fffffff
+DATA eight7fffffff<>+12(SB)/4, $0x7fffffff
+DATA eight7fffffff<>+16(SB)/4, $0x7fffffff
+DATA eight7fffffff<>+20(SB)/4, $0x7fffffff
+DATA eight7fffffff<>+24(SB)/4, $0x7fffffff
+DATA eight7fffffff<>+28(SB)/4, $0x7fffffff
+GLOBL eight7fffffff<>(SB), RODATA|NOPTR, $32
+
+DATA eight42fe0000<>+0(SB)/4, $0x42fe0000
+DATA eight42fe0000<>+4(SB)/4, $0x42fe0000
+DATA eight42fe0000<>+8(SB)/4, $0x42fe0000
+DATA eight42fe0000<>+12(SB)/4, $0x42fe0000
+DATA eight42fe0000<>+16(SB)/4, $0x42fe0000
+DATA eight42fe0000<>+20(SB)/4, $0x42fe0000
+DATA eight42fe0000<>+24(SB)/4, $0x42fe0000
+DATA eight42fe0000<>+28(SB)/4, $0x42fe0000
+GLOBL eight42fe0000<>(SB), RODATA|NOPTR, $32
+
+DATA packOrder<>+0(SB)/4, $0x00000000
+DATA packOrder<>+4(SB)/4, $0x00000004
+DATA packOrder<>+8(SB)/4, $0x00000001
+DATA packOrder<>+12(SB)/4, $0x00000005
+DATA packOrder<>+16(SB)/4, $0x00000002
+DATA packOrder<>+20(SB)/4, $0x00000006
+DATA packOrder<>+24(SB)/4, $0x00000003
+DATA packOrder<>+28(SB)/4, $0x00000007
+GLOBL packOrder<>(SB), RODATA|NOPTR, $32
+
+// func quantize256AVX2(dst *byte, x *float32, blocks int)
+// Requires: AVX, AVX2
+TEXT ·quantize256AVX2(SB), NOSPLIT, $0-24
+	MOVQ dst+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ blocks+16(FP), DX
+
+again:
+	VMOVUPS      (CX), Y0
+	VANDPS       eight7fffffff<>+0(SB), Y0, Y0
+	VMOVUPS      32(CX), Y1
+	VANDPS       eight7fffffff<>+0(SB), Y1, Y1
+	VPMAXSD      Y1, Y0, Y0
+	VMOVUPS      64(CX), Y1
+	VANDPS       eight7fffffff<>+0(SB), Y1, Y1
+	VPMAXSD      Y1, Y0, Y0
+	VMOVUPS      96(CX), Y1
+	VANDPS       eight7fffffff<>+0(SB), Y1, Y1
+	VPMAXSD      Y1, Y0, Y0
+	VMOVUPS      128(CX), Y1
+	VANDPS       eight7fffffff<>+0(SB), Y1, Y1
+	VPMAXSD      Y1, Y0, Y0
+	VMOVUPS      160(CX), Y1
+	VANDPS       eight7fffffff<>+0(SB), Y1, Y1
+	VPMAXSD      Y1, Y0, Y0
+	VMOVUPS      192(CX), Y1
+	VANDPS       eight7fffffff<>+0(SB), Y1, Y1
+	VPMAXSD      Y1, Y0, Y0
+	VMOVUPS      224(CX), Y1
+	VANDPS       eight7fffffff<>+0(SB), Y1, Y1
+	VPMAXSD      Y1, Y0, Y0
+	VMOVUPS      256(CX), Y1
+	VANDPS       eight7fffffff<>+0(SB), Y1, Y1
+	VPMAXSD      Y1, Y0, Y0
+	VMOVUPS      288(CX), Y1
+	VANDPS       eight7fffffff<>+0(SB), Y1, Y1
+	VPMAXSD      Y1, Y0, Y0
+	VMOVUPS      320(CX), Y1
+	VANDPS       eight7fffffff<>+0(SB), Y1, Y1
+	VPMAXSD      Y1, Y0, Y0
+	VMOVUPS      352(CX), Y1
+	VANDPS       eight7fffffff<>+0(SB), Y1, Y1
+	VPMAXSD      Y1, Y0, Y0
+	VMOVUPS      384(CX), Y1
+	VANDPS       eight7fffffff<>+0(SB), Y1, Y1
+	VPMAXSD      Y1, Y0, Y0
+	VMOVUPS      416(CX), Y1
+	VANDPS       eight7fffffff<>+0(SB), Y1, Y1
+	VPMAXSD      Y1, Y0, Y0
+	VMOVUPS      448(CX), Y1
+	VANDPS       eight7fffffff<>+0(SB), Y1, Y1
+	VPMAXSD      Y1, Y0, Y0
+	VMOVUPS      480(CX), Y1
+	VANDPS       eight7fffffff<>+0(SB), Y1, Y1
+	VPMAXSD      Y1, Y0, Y0
+	VMOVUPS      512(CX), Y1
+	VANDPS       eight7fffffff<>+0(SB), Y1, Y1
+	VPMAXSD      Y1, Y0, Y0
+	VMOVUPS      544(CX), Y1
+	VANDPS       eight7fffffff<>+0(SB), Y1, Y1
+	VPMAXSD      Y1, Y0, Y0
+	VMOVUPS      576(CX), Y1
+	VANDPS       eight7fffffff<>+0(SB), Y1, Y1
+	VPMAXSD      Y1, Y0, Y0
+	VMOVUPS      608(CX), Y1
+	VANDPS       eight7fffffff<>+0(SB), Y1, Y1
+	VPMAXSD      Y1, Y0, Y0
+	VMOVUPS      640(CX), Y1
+	VANDPS       eight7fffffff<>+0(SB), Y1, Y1
+	VPMAXSD      Y1, Y0, Y0
+	VMOVUPS      672(CX), Y1
+	VANDPS       eight7fffffff<>+0(SB), Y1, Y1
+	VPMAXSD      Y1, Y0, Y0
+	VMOVUPS      704(CX), Y1
+	VANDPS       eight7fffffff<>+0(SB), Y1, Y1
+	VPMAXSD      Y1, Y0, Y0
+	VMOVUPS      736(CX), Y1
+	VANDPS       eight7fffffff<>+0(SB), Y1, Y1
+	VPMAXSD      Y1, Y0, Y0
+	VMOVUPS      768(CX), Y1
+	VANDPS       eight7fffffff<>+0(SB), Y1, Y1
+	VPMAXSD      Y1, Y0, Y0
+	VMOVUPS      800(CX), Y1
+	VANDPS       eight7fffffff<>+0(SB), Y1, Y1
+	VPMAXSD      Y1, Y0, Y0
+	VMOVUPS      832(CX), Y1
+	VANDPS       eight7fffffff<>+0(SB), Y1, Y1
+	VPMAXSD      Y1, Y0, Y0
+	VMOVUPS      864(CX), Y1
+	VANDPS       eight7fffffff<>+0(SB), Y1, Y1
+	VPMAXSD      Y1, Y0, Y0
+	VMOVUPS      896(CX), Y1
+	VANDPS       eight7fffffff<>+0(SB), Y1, Y1
+	VPMAXSD      Y1, Y0, Y0
+	VMOVUPS      928(CX), Y1
+	VANDPS       eight7fffffff<>+0(SB), Y1, Y1
+	VPMAXSD      Y1, Y0, Y0
+	VMOVUPS      960(CX), Y1
+	VANDPS       eight7fffffff<>+0(SB), Y1, Y1
+	VPMAXSD      Y1, Y0, Y0
+	VMOVUPS      992(CX), Y1
+	VANDPS       eight7fffffff<>+0(SB), Y1, Y1
+	VPMAXSD      Y1, Y0, Y0
+	VPERM2F128   $0x01, Y0, Y0, Y1
+	VPMAXSD      Y1, Y0, Y0
+	VPERMILPS    $0x4e, Y0, Y1
+	VPMAXSD      Y1, Y0, Y0
+	VPERMILPS    $0xb1, Y0, Y1
+	VPMAXSD      Y1, Y0, Y0
+	VMOVUPS      eight42fe0000<>+0(SB), Y1
+	VDIVPS       Y0, Y1, Y1
+	VXORPS       Y2, Y2, Y2
+	VCMPPS       $0x0e, Y2, Y0, Y2
+	VANDPS       Y2, Y1, Y1
+	VXORPS       Y2, Y2, Y2
+	VCMPPS       $0x0e, Y2, Y0, Y2
+	VMOVUPS      eight3f800000<>+0(SB), Y0
+	VDIVPS       Y1, Y0, Y0
+	VANDPS       Y2, Y0, Y0
+	VMOVSS       X0, 336(AX)
+	VMULPS       (CX), Y1, Y0
+	VADDPS       eight4b400000<>+0(SB), Y0, Y0
+	VSUBPS       eight4b400000<>+0(SB), Y0, Y0
+	VCVTTPS2DQ   Y0, Y0
+	VMULPS       32(CX), Y1, Y2
+	VADDPS       eight4b400000<>+0(SB), Y2, Y2
+	VSUBPS       eight4b400000<>+0(SB), Y2, Y2
+	VCVTTPS2DQ   Y2, Y2
+	VMULPS       64(CX), Y1, Y3
+	VADDPS       eight4b400000<>+0(SB), Y3, Y3
+	VSUBPS       eight4b400000<>+0(SB), Y3, Y3
+	VCVTTPS2DQ   Y3, Y3
+	VMULPS       96(CX), Y1, Y4
+	VADDPS       eight4b400000<>+0(SB), Y4, Y4
+	VSUBPS       eight4b400000<>+0(SB), Y4, Y4
+	VCVTTPS2DQ   Y4, Y4
+	VPACKSSDW    Y2, Y0, Y5
+	VPACKSSDW    Y4, Y3, Y6
+	VPACKSSWB    Y6, Y5, Y5
+	VMOVDQU      packOrder<>+0(SB), Y6
+	VPERMD       Y5, Y6, Y5
+	VMOVDQU      Y5, (AX)
+	VPADDD       Y2, Y0, Y0
+	VPADDD       Y4, Y3, Y3
+	VEXTRACTI128 $0x01, Y0, X2
+	VPADDD       X2, X0, X0
+	VPSHUFD      $0x4e, X0, X2
+	VPADDD       X2, X0, X0
+	VPSHUFD      $0xb1, X0, X2
+	VPADDD       X2, X0, X0
+	VEXTRACTI128 $0x01, Y3, X2
+	VPADDD       X2, X3, X3
+	VPSHUFD      $0x4e, X3, X2
+	VPADDD       X2, X3, X3
+	VPSHUFD      $0xb1, X3, X2
+	VPADDD       X2, X3, X3
+	VMOVD        X0, BX
+	VMOVD        X3, SI
+	MOVL         BX, DI
+	ADDL         SI, DI
+	MOVW         DI, 320(AX)
+	NEGL         BX
+	SHLL         $0x05, BX
+	MOVL         BX, 256(AX)
+	NEGL         SI
+	SHLL         $0x05, SI
+	MOVL         SI, 260(AX)
+	VMULPS       128(CX), Y1, Y0
+	VADDPS       eight4b400000<>+0(SB), Y0, Y0
+	VSUBPS       eight4b400000<>+0(SB), Y0, Y0
+	VCVTTPS2DQ   Y0, Y0
+	VMULPS       160(CX), Y1, Y2
+	VADDPS       eight4b400000<>+0(SB), Y2, Y2
+	VSUBPS       eight4b400000<>+0(SB), Y2, Y2
+	VCVTTPS2DQ   Y2, Y2
+	VMULPS       192(CX), Y1, Y3
+	VADDPS       eight4b400000<>+0(SB), Y3, Y3
+	VSUBPS       eight4b400000<>+0(SB), Y3, Y3
+	VCVTTPS2DQ   Y3, Y3
+	VMULPS       224(CX), Y1, Y4
+	VADDPS       eight4b400000<>+0(SB), Y4, Y4
+	VSUBPS       eight4b400000<>+0(SB), Y4, Y4
+	VCVTTPS2DQ   Y4, Y4
+	VPACKSSDW    Y2, Y0, Y5
+	VPACKSSDW    Y4, Y3, Y6
+	VPACKSSWB    Y6, Y5, Y5
+	VMOVDQU      packOrder<>+0(SB), Y6
+	VPERMD       Y5, Y6, Y5
+	VMOVDQU      Y5, 32(AX)
+	VPADDD       Y2, Y0, Y0
+	VPADDD       Y4, Y3, Y3
+	VEXTRACTI128 $0x01, Y0, X2
+	VPADDD       X2, X0, X0
+	VPSHUFD      $0x4e, X0, X2
+	VPADDD       X2, X0, X0
+	VPSHUFD      $0xb1, X0, X2
+	VPADDD       X2, X0, X0
+	VEXTRACTI128 $0x01, Y3, X2
+	VPADDD       X2, X3, X3
+	VPSHUFD      $0x4e, X3, X2
+	VPADDD       X2, X3, X3
+	VPSHUFD      $0xb1, X3, X2
+	VPADDD       X2, X3, X3
+	VMOVD        X0, BX
+	VMOVD        X3, SI
+	MOVL         BX, DI
+	ADDL         SI, DI
+	MOVW         DI, 322(AX)
+	NEGL         BX
+	SHLL         $0x05, BX
+	MOVL         BX, 264(AX)
+	NEGL         SI
+	SHLL         $0x05, SI
+	MOVL         SI, 268(AX)
+	VMULPS       256(CX), Y1, Y0
+	VADDPS       eight4b400000<>+0(SB), Y0, Y0
+	VSUBPS       eight4b400000<>+0(SB), Y0, Y0
+	VCVTTPS2DQ   Y0, Y0
+	VMULPS       288(CX), Y1, Y2
+	VADDPS       eight4b400000<>+0(SB), Y2, Y2
+	VSUBPS       eight4b400000<>+0(SB), Y2, Y2
+	VCVTTPS2DQ   Y2, Y2
+	VMULPS       320(CX), Y1, Y3
+	VADDPS       eight4b400000<>+0(SB), Y3, Y3
+	VSUBPS       eight4b400000<>+0(SB), Y3, Y3
+	VCVTTPS2DQ   Y3, Y3
+	VMULPS       352(CX), Y1, Y4
+	VADDPS       eight4b400000<>+0(SB), Y4, Y4
+	VSUBPS       eight4b400000<>+0(SB), Y4, Y4
+	VCVTTPS2DQ   Y4, Y4
+	VPACKSSDW    Y2, Y0, Y5
+	VPACKSSDW    Y4, Y3, Y6
+	VPACKSSWB    Y6, Y5, Y5
+	VMOVDQU      packOrder<>+0(SB), Y6
+	VPERMD       Y5, Y6, Y5
+	VMOVDQU      Y5, 64(AX)
+	VPADDD       Y2, Y0, Y0
+	VPADDD       Y4, Y3, Y3
+	VEXTRACTI128 $0x01, Y0, X2
+	VPADDD       X2, X0, X0
+	VPSHUFD      $0x4e, X0, X2
+	VPADDD       X2, X0, X0
+	VPSHUFD      $0xb1, X0, X2
+	VPADDD       X2, X0, X0
+	VEXTRACTI128 $0x01, Y3, X2
+	VPADDD       X2, X3, X3
+	VPSHUFD      $0x4e, X3, X2
+	VPADDD       X2, X3, X3
+	VPSHUFD      $0xb1, X3, X2
+	VPADDD       X2, X3, X3
+	VMOVD        X0, BX
+	VMOVD        X3, SI
+	MOVL         BX, DI
+	ADDL         SI, DI
+	MOVW         DI, 324(AX)
+	NEGL         BX
+	SHLL         $0x05, BX
+	MOVL         BX, 272(AX)
+	NEGL         SI
+	SHLL         $0x05, SI
+	MOVL         SI, 276(AX)
+	VMULPS       384(CX), Y1, Y0
+	VADDPS       eight4b400000<>+0(SB), Y0, Y0
+	VSUBPS       eight4b400000<>+0(SB), Y0, Y0
+	VCVTTPS2DQ   Y0, Y0
+	VMULPS       416(CX), Y1, Y2
+	VADDPS       eight4b400000<>+0(SB), Y2, Y2
+	VSUBPS       eight4b400000<>+0(SB), Y2, Y2
+	VCVTTPS2DQ   Y2, Y2
+	VMULPS       448(CX), Y1, Y3
+	VADDPS       eight4b400000<>+0(SB), Y3, Y3
+	VSUBPS       eight4b400000<>+0(SB), Y3, Y3
+	VCVTTPS2DQ   Y3, Y3
+	VMULPS       480(CX), Y1, Y4
+	VADDPS       eight4b400000<>+0(SB), Y4, Y4
+	VSUBPS       eight4b400000<>+0(SB), Y4, Y4
+	VCVTTPS2DQ   Y4, Y4
+	VPACKSSDW    Y2, Y0, Y5
+	VPACKSSDW    Y4, Y3, Y6
+	VPACKSSWB    Y6, Y5, Y5
+	VMOVDQU      packOrder<>+0(SB), Y6
+	VPERMD       Y5, Y6, Y5
+	VMOVDQU      Y5, 96(AX)
+	VPADDD       Y2, Y0, Y0
+	VPADDD       Y4, Y3, Y3
+	VEXTRACTI128 $0x01, Y0, X2
+	VPADDD       X2, X0, X0
+	VPSHUFD      $0x4e, X0, X2
+	VPADDD       X2, X0, X0
+	VPSHUFD      $0xb1, X0, X2
+	VPADDD       X2, X0, X0
+	VEXTRACTI128 $0x01, Y3, X2
+	VPADDD       X2, X3, X3
+	VPSHUFD      $0x4e, X3, X2
+	VPADDD       X2, X3, X3
+	VPSHUFD      $0xb1, X3, X2
+	VPADDD       X2, X3, X3
+	VMOVD        X0, BX
+	VMOVD        X3, SI
+	MOVL         BX, DI
+	ADDL         SI, DI
+	MOVW         DI, 326(AX)
+	NEGL         BX
+	SHLL         $0x05, BX
+	MOVL         BX, 280(AX)
+	NEGL         SI
+	SHLL         $0x05, SI
+	MOVL         SI, 284(AX)
+	VMULPS       512(CX), Y1, Y0
+	VADDPS       eight4b400000<>+0(SB), Y0, Y0
+	VSUBPS       eight4b400000<>+0(SB), Y0, Y0
+	VCVTTPS2DQ   Y0, Y0
+	VMULPS       544(CX), Y1, Y2
+	VADDPS       eight4b400000<>+0(SB), Y2, Y2
+	VSUBPS       eight4b400000<>+0(SB), Y2, Y2
+	VCVTTPS2DQ   Y2, Y2
+	VMULPS       576(CX), Y1, Y3
+	VADDPS       eight4b400000<>+0(SB), Y3, Y3
+	VSUBPS       eight4b400000<>+0(SB), Y3, Y3
+	VCVTTPS2DQ   Y3, Y3
+	VMULPS       608(CX), Y1, Y4
+	VADDPS       eight4b400000<>+0(SB), Y4, Y4
+	VSUBPS       eight4b400000<>+0(SB), Y4, Y4
+	VCVTTPS2DQ   Y4, Y4
+	VPACKSSDW    Y2, Y0, Y5
+	VPACKSSDW    Y4, Y3, Y6
+	VPACKSSWB    Y6, Y5, Y5
+	VMOVDQU      packOrder<>+0(SB), Y6
+	VPERMD       Y5, Y6, Y5
+	VMOVDQU      Y5, 128(AX)
+	VPADDD       Y2, Y0, Y0
+	VPADDD       Y4, Y3, Y3
+	VEXTRACTI128 $0x01, Y0, X2
+	VPADDD       X2, X0, X0
+	VPSHUFD      $0x4e, X0, X2
+	VPADDD       X2, X0, X0
+	VPSHUFD      $0xb1, X0, X2
+	VPADDD       X2, X0, X0
+	VEXTRACTI128 $0x01, Y3, X2
+	VPADDD       X2, X3, X3
+	VPSHUFD      $0x4e, X3, X2
+	VPADDD       X2, X3, X3
+	VPSHUFD      $0xb1, X3, X2
+	VPADDD       X2, X3, X3
+	VMOVD        X0, BX
+	VMOVD        X3, SI
+	MOVL         BX, DI
+	ADDL         SI, DI
+	MOVW         DI, 328(AX)
+	NEGL         BX
+	SHLL         $0x05, BX
+	MOVL         BX, 288(AX)
+	NEGL         SI
+	SHLL         $0x05, SI
+	MOVL         SI, 292(AX)
+	VMULPS       640(CX), Y1, Y0
+	VADDPS       eight4b400000<>+0(SB), Y0, Y0
+	VSUBPS       eight4b400000<>+0(SB), Y0, Y0
+	VCVTTPS2DQ   Y0, Y0
+	VMULPS       672(CX), Y1, Y2
+	VADDPS       eight4b400000<>+0(SB), Y2, Y2
+	VSUBPS       eight4b400000<>+0(SB), Y2, Y2
+	VCVTTPS2DQ   Y2, Y2
+	VMULPS       704(CX), Y1, Y3
+	VADDPS       eight4b400000<>+0(SB), Y3, Y3
+	VSUBPS       eight4b400000<>+0(SB), Y3, Y3
+	VCVTTPS2DQ   Y3, Y3
+	VMULPS       736(CX), Y1, Y4
+	VADDPS       eight4b400000<>+0(SB), Y4, Y4
+	VSUBPS       eight4b400000<>+0(SB), Y4, Y4
+	VCVTTPS2DQ   Y4, Y4
+	VPACKSSDW    Y2, Y0, Y5
+	VPACKSSDW    Y4, Y3, Y6
+	VPACKSSWB    Y6, Y5, Y5
+	VMOVDQU      packOrder<>+0(SB), Y6
+	VPERMD       Y5, Y6, Y5
+	VMOVDQU      Y5, 160(AX)
+	VPADDD       Y2, Y0, Y0
+	VPADDD       Y4, Y3, Y3
+	VEXTRACTI128 $0x01, Y0, X2
+	VPADDD       X2, X0, X0
+	VPSHUFD      $0x4e, X0, X2
+	VPADDD       X2, X0, X0
+	VPSHUFD      $0xb1, X0, X2
+	VPADDD       X2, X0, X0
+	VEXTRACTI128 $0x01, Y3, X2
+	VPADDD       X2, X3, X3
+	VPSHUFD      $0x4e, X3, X2
+	VPADDD       X2, X3, X3
+	VPSHUFD      $0xb1, X3, X2
+	VPADDD       X2, X3, X3
+	VMOVD        X0, BX
+	VMOVD        X3, SI
+	MOVL         BX, DI
+	ADDL         SI, DI
+	MOVW         DI, 330(AX)
+	NEGL         BX
+	SHLL         $0x05, BX
+	MOVL         BX, 296(AX)
+	NEGL         SI
+	SHLL         $0x05, SI
+	MOVL         SI, 300(AX)
+	VMULPS       768(CX), Y1, Y0
+	VADDPS       eight4b400000<>+0(SB), Y0, Y0
+	VSUBPS       eight4b400000<>+0(SB), Y0, Y0
+	VCVTTPS2DQ   Y0, Y0
+	VMULPS       800(CX), Y1, Y2
+	VADDPS       eight4b400000<>+0(SB), Y2, Y2
+	VSUBPS       eight4b400000<>+0(SB), Y2, Y2
+	VCVTTPS2DQ   Y2, Y2
+	VMULPS       832(CX), Y1, Y3
+	VADDPS       eight4b400000<>+0(SB), Y3, Y3
+	VSUBPS       eight4b400000<>+0(SB), Y3, Y3
+	VCVTTPS2DQ   Y3, Y3
+	VMULPS       864(CX), Y1, Y4
+	VADDPS       eight4b400000<>+0(SB), Y4, Y4
+	VSUBPS       eight4b400000<>+0(SB), Y4, Y4
+	VCVTTPS2DQ   Y4, Y4
+	VPACKSSDW    Y2, Y0, Y5
+	VPACKSSDW    Y4, Y3, Y6
+	VPACKSSWB    Y6, Y5, Y5
+	VMOVDQU      packOrder<>+0(SB), Y6
+	VPERMD       Y5, Y6, Y5
+	VMOVDQU      Y5, 192(AX)
+	VPADDD       Y2, Y0, Y0
+	VPADDD       Y4, Y3, Y3
+	VEXTRACTI128 $0x01, Y0, X2
+	VPADDD       X2, X0, X0
+	VPSHUFD      $0x4e, X0, X2
+	VPADDD       X2, X0, X0
+	VPSHUFD      $0xb1, X0, X2
+	VPADDD       X2, X0, X0
+	VEXTRACTI128 $0x01, Y3, X2
+	VPADDD       X2, X3, X3
+	VPSHUFD      $0x4e, X3, X2
+	VPADDD       X2, X3, X3
+	VPSHUFD      $0xb1, X3, X2
+	VPADDD       X2, X3, X3
+	VMOVD        X0, BX
+	VMOVD        X3, SI
+	MOVL         BX, DI
+	ADDL         SI, DI
+	MOVW         DI, 332(AX)
+	NEGL         BX
+	SHLL         $0x05, BX
+	MOVL         BX, 304(AX)
+	NEGL         SI
+	SHLL         $0x05, SI
+	MOVL         SI, 308(AX)
+	VMULPS       896(CX), Y1, Y0
+	VADDPS       eight4b400000<>+0(SB), Y0, Y0
+	VSUBPS       eight4b400000<>+0(SB), Y0, Y0
+	VCVTTPS2DQ   Y0, Y0
+	VMULPS       928(CX), Y1, Y2
+	VADDPS       eight4b400000<>+0(SB), Y2, Y2
+	VSUBPS       eight4b400000<>+0(SB), Y2, Y2
+	VCVTTPS2DQ   Y2, Y2
+	VMULPS       960(CX), Y1, Y3
+	VADDPS       eight4b400000<>+0(SB), Y3, Y3
+	VSUBPS       eight4b400000<>+0(SB), Y3, Y3
+	VCVTTPS2DQ   Y3, Y3
+	VMULPS       992(CX), Y1, Y1
+	VADDPS       eight4b400000<>+0(SB), Y1, Y1
+	VSUBPS       eight4b400000<>+0(SB), Y1, Y1
+	VCVTTPS2DQ   Y1, Y1
+	VPACKSSDW    Y2, Y0, Y4
+	VPACKSSDW    Y1, Y3, Y5
+	VPACKSSWB    Y5, Y4, Y4
+	VMOVDQU      packOrder<>+0(SB), Y5
+	VPERMD       Y4, Y5, Y4
+	VMOVDQU      Y4, 224(AX)
+	VPADDD       Y2, Y0, Y0
+	VPADDD       Y1, Y3, Y3
+	VEXTRACTI128 $0x01, Y0, X1
+	VPADDD       X1, X0, X0
+	VPSHUFD      $0x4e, X0, X1
+	VPADDD       X1, X0, X0
+	VPSHUFD      $0xb1, X0, X1
+	VPADDD       X1, X0, X0
+	VEXTRACTI128 $0x01, Y3, X1
+	VPADDD       X1, X3, X3
+	VPSHUFD      $0x4e, X3, X1
+	VPADDD       X1, X3, X3
+	VPSHUFD      $0xb1, X3, X1
+	VPADDD       X1, X3, X3
+	VMOVD        X0, BX
+	VMOVD        X3, SI
+	MOVL         BX, DI
+	ADDL         SI, DI
+	MOVW         DI, 334(AX)
+	NEGL         BX
+	SHLL         $0x05, BX
+	MOVL         BX, 312(AX)
+	NEGL         SI
+	SHLL         $0x05, SI
+	MOVL         SI, 316(AX)
+	ADDQ         $0x00000400, CX
+	ADDQ         $0x00000154, AX
+	DECQ         DX
+	JNZ          again
+	VZEROUPPER
+	RET
+
 // func pause(n int)
 TEXT ·pause(SB), NOSPLIT, $0-8
 	MOVQ n+0(FP), AX
@@ -35850,4 +37929,49 @@ again:
 	PAUSE
 	DECQ AX
 	JNZ  again
+	RET
+
+// func readAVX2(p *byte, n int)
+// Requires: AVX, AVX2, MMX+
+TEXT ·readAVX2(SB), NOSPLIT, $0-16
+	MOVQ  p+0(FP), AX
+	MOVQ  n+8(FP), CX
+	VPXOR Y0, Y0, Y0
+	VPXOR Y1, Y1, Y1
+	VPXOR Y2, Y2, Y2
+	VPXOR Y3, Y3, Y3
+	VPXOR Y4, Y4, Y4
+	VPXOR Y5, Y5, Y5
+	VPXOR Y6, Y6, Y6
+	VPXOR Y7, Y7, Y7
+
+again:
+	PREFETCHT0 4096(AX)
+	VPOR       (AX), Y0, Y0
+	VPOR       32(AX), Y1, Y1
+	PREFETCHT0 4160(AX)
+	VPOR       64(AX), Y2, Y2
+	VPOR       96(AX), Y3, Y3
+	PREFETCHT0 4224(AX)
+	VPOR       128(AX), Y4, Y4
+	VPOR       160(AX), Y5, Y5
+	PREFETCHT0 4288(AX)
+	VPOR       192(AX), Y6, Y6
+	VPOR       224(AX), Y7, Y7
+	PREFETCHT0 4352(AX)
+	VPOR       256(AX), Y0, Y0
+	VPOR       288(AX), Y1, Y1
+	PREFETCHT0 4416(AX)
+	VPOR       320(AX), Y2, Y2
+	VPOR       352(AX), Y3, Y3
+	PREFETCHT0 4480(AX)
+	VPOR       384(AX), Y4, Y4
+	VPOR       416(AX), Y5, Y5
+	PREFETCHT0 4544(AX)
+	VPOR       448(AX), Y6, Y6
+	VPOR       480(AX), Y7, Y7
+	ADDQ       $0x00000200, AX
+	SUBQ       $0x00000200, CX
+	JNZ        again
+	VZEROUPPER
 	RET

@@ -211,5 +211,82 @@ func bf16x6AVX2(dst *float32, stride int, quants *byte, meta *byte, x *byte, xst
 //go:noescape
 func bf16x16AVX512(dst *float32, stride int, quants *byte, meta *byte, x *byte, xstride int, blocks int, panels int)
 
+//go:noescape
+func dotKeysx1AVX2(scores *float32, queries *float32, keys *uint16, dim int)
+
+//go:noescape
+func addValuesx1AVX2(out *float32, weights *float32, values *uint16, dim int, count int)
+
+//go:noescape
+func dotKeysx2AVX2(scores *float32, queries *float32, keys *uint16, dim int)
+
+//go:noescape
+func addValuesx2AVX2(out *float32, weights *float32, values *uint16, dim int, count int)
+
+//go:noescape
+func dotKeysx1AVX512(scores *float32, queries *float32, keys *uint16, dim int)
+
+//go:noescape
+func addValuesx1AVX512(out *float32, weights *float32, values *uint16, dim int, count int)
+
+//go:noescape
+func dotKeysx2AVX512(scores *float32, queries *float32, keys *uint16, dim int)
+
+//go:noescape
+func addValuesx2AVX512(out *float32, weights *float32, values *uint16, dim int, count int)
+
+//go:noescape
+func dotKeysx4AVX512(scores *float32, queries *float32, keys *uint16, dim int)
+
+//go:noescape
+func addValuesx4AVX512(out *float32, weights *float32, values *uint16, dim int, count int)
+
+//go:noescape
+func dotKeysx8AVX512(scores *float32, queries *float32, keys *uint16, dim int)
+
+//go:noescape
+func addValuesx8AVX512(out *float32, weights *float32, values *uint16, dim int, count int)
+
+//go:noescape
+func expSumAVX2(scores *float32, top float32) float32
+
+//go:noescape
+func highestAVX2(scores *float32) float32
+
+//go:noescape
+func swiGLUAVX2(gate *float32, up *float32, n int)
+
+//go:noescape
+func addAVX2(dst *float32, x *float32, n int)
+
+//go:noescape
+func scaleAVX2(x *float32, n int, a float32)
+
+//go:noescape
+func sumSquaresAVX2(x *float32, n int) float64
+
+//go:noescape
+func normalizeAVX2(dst *float32, x *float32, weight *float32, n int, scale float32)
+
+//go:noescape
+func narrowAVX2(dst *uint16, x *float32, n int)
+
+//go:noescape
+func ropeAVX2(x *float32, cos *float32, sin *float32, n int)
+
+//go:noescape
+func ropeNeoXAVX2(x *float32, y *float32, cos *float32, sin *float32, n int)
+
+//go:noescape
+func quantize32AVX2(dst *byte, x *float32, offset int32, blocks int)
+
+//go:noescape
+func quantize256AVX2(dst *byte, x *float32, blocks int)
+
 // pause waits for about n times 40 cycles.
 func pause(n int)
+
+// readAVX2 reads n bytes, a multiple of 512.
+//
+//go:noescape
+func readAVX2(p *byte, n int)

@@ -43,7 +43,10 @@ func (b *kvBlock) store(c *Config, layer, pos int, k, v []float32) {
 	d := c.HeadDim
 	for head := range c.KVHeads {
 		keys, values := b.head(c, layer, head)
-		storeKey(keys[pos:], k[head*d:(head+1)*d])
+		var short [256]uint16
+		narrowed := grown(short[:0], d)
+		narrow16(narrowed, k[head*d:(head+1)*d])
+		storeKey(keys[pos:], narrowed)
 		narrow16(values[pos*d:(pos+1)*d], v[head*d:(head+1)*d])
 	}
 }

@@ -1,10 +1,13 @@
 package engine
 
-import "math"
+import (
+	"math"
+	"sync"
+)
 
 // batchLen is the most rows of one forward pass: long prompts are computed in
 // chunks of it, so that others get their turn in between.
-const batchLen = 64
+const batchLen = 512
 
 // A row is one token to compute: the next of its sequence. Rows of the same
 // sequence stand in the order of their tokens.
@@ -16,26 +19,33 @@ type row struct {
 	pos    int       // set by forward
 }
 
-// scratch is the working memory of a forward pass of up to batchLen rows.
+// scratch is the working memory of forward passes, grown when needed.
 type scratch struct {
 	x, h     []float32 // [rows, Dim]: residual stream, and its normalised copy
 	q, att   []float32 // [rows, Heads·HeadDim]
 	k, v     []float32 // [rows, KVHeads·HeadDim]
 	gate, up []float32 // [rows, FFN]
 	cos, sin []float32 // [rows, RopeDim/2]
-	logits   []float32 // [rows that ask, VocabSize], grown when needed
-	acts     activations
+	logits   []float32 // [rows that ask, VocabSize]
+
+	acts   activations
+	tasks  []attendTask
+	attend sync.Pool // of *attention
 }
 
-func newScratch(c *Config) *scratch {
-	floats := func(n int) []float32 { return make([]float32, batchLen*n) }
-	q, kv := c.Heads*c.HeadDim, c.KVHeads*c.HeadDim
-	return &scratch{
-		x: floats(c.Dim), h: floats(c.Dim),
-		q: floats(q), att: floats(q),
-		k: floats(kv), v: floats(kv),
-		gate: floats(c.FFN), up: floats(c.FFN),
-		cos: floats(c.RopeDim / 2), sin: floats(c.RopeDim / 2),
+// fit makes room for n rows.
+func (s *scratch) fit(c *Config, n int) {
+	for _, part := range []struct {
+		memory *[]float32
+		width  int
+	}{
+		{&s.x, c.Dim}, {&s.h, c.Dim},
+		{&s.q, c.Heads * c.HeadDim}, {&s.att, c.Heads * c.HeadDim},
+		{&s.k, c.KVHeads * c.HeadDim}, {&s.v, c.KVHeads * c.HeadDim},
+		{&s.gate, c.FFN}, {&s.up, c.FFN},
+		{&s.cos, c.RopeDim / 2}, {&s.sin, c.RopeDim / 2},
+	} {
+		*part.memory = grown(*part.memory, n*part.width)
 	}
 }
 
@@ -49,6 +59,7 @@ func (m *Model) forward(rows []row, threads int) {
 	s := m.scratch.Get().(*scratch)
 	defer m.scratch.Put(s)
 	n := len(rows)
+	s.fit(c, n)
 	dim, qDim, kvDim, half := c.Dim, c.Heads*c.HeadDim, c.KVHeads*c.HeadDim, c.RopeDim/2
 
 	for t := range rows {
@@ -61,39 +72,38 @@ func (m *Model) forward(rows []row, threads int) {
 			s.sin[t*half+i], s.cos[t*half+i] = float32(sin*w.magnitude), float32(cos*w.magnitude)
 		}
 	}
+	s.tasks = attendTasks(s.tasks, c, rows)
 	for l := range w.layers {
 		b := &w.layers[l]
-		for t := range n {
-			rmsNorm(s.h[t*dim:(t+1)*dim], s.x[t*dim:(t+1)*dim], b.attnNorm, c.NormEpsilon)
-		}
+		s.norm(n, dim, threads, b.attnNorm, c.NormEpsilon)
 		matmul(&s.acts, s.h, n, threads, product{s.q, b.q}, product{s.k, b.k}, product{s.v, b.v})
-		for t, r := range rows {
-			cos, sin := s.cos[t*half:(t+1)*half], s.sin[t*half:(t+1)*half]
-			q, k, v := s.q[t*qDim:(t+1)*qDim], s.k[t*kvDim:(t+1)*kvDim], s.v[t*kvDim:(t+1)*kvDim]
-			b.prepare(c, q, k, v, cos, sin)
-			r.cache.blocks[r.pos/blockLen].store(c, l, r.pos%blockLen, k, v)
-		}
-		// All keys are in place: each row attends to those up to its own.
-		group := qDim / c.KVHeads
-		parallel(n*c.KVHeads, 2*group*(rows[n-1].pos+1), threads, func(from, to int) {
-			for i := from; i < to; i++ {
-				r, head := rows[i/c.KVHeads], i%c.KVHeads
-				attend(c, s.att[i*group:(i+1)*group], s.q[i*group:(i+1)*group], r.cache.blocks, l, head, r.pos+1)
+		parallel(n, 4*(qDim+kvDim), threads, func(from, to int) {
+			for t := from; t < to; t++ {
+				cos, sin := s.cos[t*half:(t+1)*half], s.sin[t*half:(t+1)*half]
+				q, k, v := s.q[t*qDim:(t+1)*qDim], s.k[t*kvDim:(t+1)*kvDim], s.v[t*kvDim:(t+1)*kvDim]
+				b.prepare(c, q, k, v, cos, sin)
+				pos := rows[t].pos
+				rows[t].cache.blocks[pos/blockLen].store(c, l, pos%blockLen, k, v)
 			}
 		})
+		// All keys are in place: each row attends to those up to its own.
+		parallel(len(s.tasks), 4*n*qDim*(rows[n-1].pos+1)/len(s.tasks), threads, func(from, to int) {
+			a := s.attend.Get().(*attention)
+			for _, task := range s.tasks[from:to] {
+				a.attend(c, s.att, s.q, rows, task, l)
+			}
+			s.attend.Put(a)
+		})
 		matmul(&s.acts, s.att, n, threads, product{s.h, b.o})
-		for t := range n {
-			addBias(s.h[t*dim:(t+1)*dim], b.oBias)
-		}
-		add(s.x[:n*dim], s.h)
+		s.addTo(n, dim, threads, b.oBias)
 
-		for t := range n {
-			rmsNorm(s.h[t*dim:(t+1)*dim], s.x[t*dim:(t+1)*dim], b.ffnNorm, c.NormEpsilon)
-		}
+		s.norm(n, dim, threads, b.ffnNorm, c.NormEpsilon)
 		matmul(&s.acts, s.h, n, threads, product{s.gate, b.gate}, product{s.up, b.up})
-		swiGLU(s.gate[:n*c.FFN], s.up)
+		parallel(n, 8*c.FFN, threads, func(from, to int) {
+			swiGLU(s.gate[from*c.FFN:to*c.FFN], s.up[from*c.FFN:to*c.FFN])
+		})
 		matmul(&s.acts, s.gate, n, threads, product{s.h, b.down})
-		add(s.x[:n*dim], s.h)
+		s.addTo(n, dim, threads, nil)
 	}
 	asked := 0
 	for t, r := range rows {
@@ -105,9 +115,7 @@ func (m *Model) forward(rows []row, threads int) {
 			asked++
 		}
 	}
-	if s.logits == nil || len(s.logits) < asked*c.VocabSize {
-		s.logits = make([]float32, asked*c.VocabSize)
-	}
+	s.logits = grown(s.logits, asked*c.VocabSize)
 	matmul(&s.acts, s.h, asked, threads, product{s.logits, w.output})
 	logits := s.logits
 	for _, r := range rows {
@@ -116,6 +124,25 @@ func (m *Model) forward(rows []row, threads int) {
 			logits = logits[c.VocabSize:]
 		}
 	}
+}
+
+// norm sets h to x, normalised.
+func (s *scratch) norm(n, dim, threads int, weight []float32, eps float64) {
+	parallel(n, 4*dim, threads, func(from, to int) {
+		for t := from; t < to; t++ {
+			rmsNorm(s.h[t*dim:(t+1)*dim], s.x[t*dim:(t+1)*dim], weight, eps)
+		}
+	})
+}
+
+// addTo adds h and a bias to x.
+func (s *scratch) addTo(n, dim, threads int, bias []float32) {
+	parallel(n, 2*dim, threads, func(from, to int) {
+		for t := from; t < to; t++ {
+			addBias(s.h[t*dim:(t+1)*dim], bias)
+		}
+		add(s.x[from*dim:to*dim], s.h[from*dim:to*dim])
+	})
 }
 
 // prepare makes what the matrices gave for one row into the query and the key

@@ -89,7 +89,9 @@ func load(f *modelFile) (m *Model, err error) {
 		return nil, err
 	}
 	m.release = m.weights.release
-	m.scratch.New = func() any { return newScratch(&m.config) }
+	m.scratch.New = func() any {
+		return &scratch{attend: sync.Pool{New: func() any { return new(attention) }}}
+	}
 	return m, nil
 }
 

@@ -2,7 +2,6 @@ package simulator
 
 import (
 	"errors"
-	"fmt"
 	"regexp"
 	"slices"
 	"strings"
@@ -186,11 +185,8 @@ func callConstraint(tools []engine.Tool) (*engine.Constraint, error) {
 	if err == nil {
 		return strict, nil
 	}
-	return engine.JSONSchema(callSchema(tools, func(engine.Tool) string { return `{"type":"object"}` }))
+	return engine.JSONSchema(callSchema(tools, func(engine.Tool) string { return "" }))
 }
-
-// reference is where a JSON Schema refers to a place in itself.
-var reference = regexp.MustCompile(`("\$ref"\s*:\s*"#)`)
 
 func callSchema(tools []engine.Tool, parameters func(engine.Tool) string) []byte {
 	b := []byte(`{"anyOf":[`)
@@ -199,9 +195,9 @@ func callSchema(tools []engine.Tool, parameters func(engine.Tool) string) []byte
 		b = appendString(b, t.Name)
 		b = append(b, `},"parameters":`...)
 		if schema := parameters(t); schema != "" {
-			b = append(b, reference.ReplaceAllString(schema, fmt.Sprintf("${1}/anyOf/%d/properties/parameters", i))...)
+			b = append(b, schema...)
 		} else {
-			b = append(b, `{"type":"object","additionalProperties":false}`...) // a function without parameters
+			b = append(b, `{"type":"object"}`...)
 		}
 		b = append(b, `},"required":["name","parameters"],"additionalProperties":false}`...)
 	}

@@ -18,7 +18,21 @@ func main() {
 		dense(avx2, f, 6)
 		dense(avx512, f, 16)
 	}
+	for _, n := range []int{1, 2} {
+		dotKeys(avx2, n)
+		addValues(avx2, n)
+	}
+	for _, n := range []int{1, 2, 4, 8} {
+		dotKeys(avx512, n)
+		addValues(avx512, n)
+	}
+	expSum()
+	highest()
+	for _, f := range []func(){swiGLU, add, scale, squares, normalize, narrow, rope, ropeNeoX, quantize32, quantize256} {
+		f()
+	}
 	pause()
+	read()
 	Generate()
 }
 

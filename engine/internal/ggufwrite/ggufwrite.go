@@ -1,10 +1,12 @@
-// Package ggufwrite writes small GGUF files, for tests.
+// Package ggufwrite writes GGUF files of random weights, small ones for tests
+// and large ones to measure with.
 package ggufwrite
 
 import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
+	"io"
 	"math"
 )
 
@@ -60,6 +62,16 @@ func (f *File) Set(name string, value any) {
 	f.Keys = append(f.Keys, Key{name, value})
 }
 
+// Key returns the value of a key, nil if there is none.
+func (f *File) Key(name string) any {
+	for _, k := range f.Keys {
+		if k.Name == name {
+			return k.Value
+		}
+	}
+	return nil
+}
+
 // Delete removes a key.
 func (f *File) Delete(name string) {
 	keys := f.Keys[:0]
@@ -102,6 +114,15 @@ func (f *File) Tensor(name string) *Tensor {
 // Bytes returns the file.
 func (f *File) Bytes() []byte {
 	var b bytes.Buffer
+	if err := f.Write(&b); err != nil {
+		panic(err)
+	}
+	return b.Bytes()
+}
+
+// Write writes the file.
+func (f *File) Write(w io.Writer) error {
+	var b bytes.Buffer
 	b.WriteString("GGUF")
 	put(&b, f.Version, uint64(len(f.Tensors)), uint64(len(f.Keys)))
 	for _, k := range f.Keys {
@@ -115,11 +136,18 @@ func (f *File) Bytes() []byte {
 		offset += pad(len(t.Data))
 	}
 	b.Write(make([]byte, pad(b.Len())-b.Len()))
-	for _, t := range f.Tensors {
-		b.Write(t.Data)
-		b.Write(make([]byte, pad(len(t.Data))-len(t.Data)))
+	if _, err := w.Write(b.Bytes()); err != nil {
+		return err
 	}
-	return b.Bytes()
+	for _, t := range f.Tensors {
+		if _, err := w.Write(t.Data); err != nil {
+			return err
+		}
+		if _, err := w.Write(make([]byte, pad(len(t.Data))-len(t.Data))); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func pad(n int) int { return (n + alignment - 1) / alignment * alignment }

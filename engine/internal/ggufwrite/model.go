@@ -1,6 +1,7 @@
 package ggufwrite
 
 import (
+	"bytes"
 	"cmp"
 	"fmt"
 	"math"
@@ -52,7 +53,7 @@ func Random(s Shape) *File {
 	vocab := AddTokenizer(f)
 
 	rng := rand.New(rand.NewPCG(s.Seed, 0))
-	add := func(name string, typ uint32, shape ...int) {
+	s.tensors(vocab, func(name string, typ uint32, shape ...int) {
 		n := 1
 		var dims []uint64
 		for _, d := range shape {
@@ -68,7 +69,55 @@ func Random(s Shape) *File {
 			}
 		}
 		f.Tensors = append(f.Tensors, Tensor{name, typ, dims, Encode(typ, data)})
+	})
+	return f
+}
+
+// RandomLarge returns a model of shape s with a vocabulary of that size, whose
+// matrices have the types that typ says. Its weights repeat a random piece.
+func RandomLarge(s Shape, vocab int, typ func(name string) uint32) *File {
+	small := s
+	small.Layers = 0
+	f := Random(small)
+	f.Tensors = nil
+	f.Set("llama.block_count", uint32(s.Layers))
+	var tokens, types = f.Key("tokenizer.ggml.tokens").([]string), f.Key("tokenizer.ggml.token_type").([]int32)
+	for i := len(tokens); i < vocab; i++ {
+		tokens, types = append(tokens, fmt.Sprintf("token%d", i)), append(types, 1)
 	}
+	f.Set("tokenizer.ggml.tokens", tokens)
+	f.Set("tokenizer.ggml.token_type", types)
+
+	rng := rand.New(rand.NewPCG(s.Seed, 0))
+	const piece = 1 << 14 // elements
+	long := map[uint32][]byte{}
+	s.tensors(vocab, func(name string, t uint32, shape ...int) {
+		n := 1
+		var dims []uint64
+		for _, d := range shape {
+			n *= d
+			dims = append(dims, uint64(d))
+		}
+		if len(shape) == 2 {
+			t = typ(name)
+		}
+		size := len(Encode(t, make([]float32, 256))) * n / 256
+		if len(long[t]) < size {
+			x := make([]float32, piece)
+			for i := range x {
+				x[i] = float32(rng.NormFloat64() / 32)
+			}
+			data := Encode(t, x)
+			long[t] = bytes.Repeat(data, size/len(data)+1)
+		}
+		f.Tensors = append(f.Tensors, Tensor{name, t, dims, long[t][:size]})
+	})
+	return f
+}
+
+// tensors calls add for each tensor of a model of shape s.
+func (s Shape) tensors(vocab int, add func(name string, typ uint32, shape ...int)) {
+	arch := cmp.Or(s.Architecture, "llama")
 	headDim := cmp.Or(s.HeadDim, s.Dim/s.Heads)
 	q, kv := headDim*s.Heads, headDim*s.KVHeads
 	add("token_embd.weight", s.Type, s.Dim, vocab)
@@ -101,7 +150,6 @@ func Random(s Shape) *File {
 	if s.Untied {
 		add("output.weight", s.Type, s.Dim, vocab)
 	}
-	return f
 }
 
 // AddTokenizer adds the metadata of a tokenizer and returns its size.
