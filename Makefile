@@ -5,7 +5,7 @@ BIN      := bin/touchstone
 PROFILE  ?= interop
 OUT      ?= reports/check
 
-.PHONY: build check test test-clients lint bench fmt fuzz golden asm tidy clean model model-eval
+.PHONY: build check test test-clients lint bench fmt fuzz invariance soak golden asm tidy clean model model-eval
 
 build: ## build bin/touchstone
 	$(GO) build -o $(BIN) .
@@ -35,6 +35,13 @@ bench: ## benchmarks of the engine, the simulator and the judge
 fuzz: ## every fuzz target for a short while each
 	@for p in $$($(GO) list ./...); do for f in $$($(GO) test -list '^Fuzz' $$p | grep '^Fuzz'); do \
 		echo "$$p $$f"; $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime 20s $$p || exit 1; done; done
+
+invariance: ## 10 000 random schedules of the engine's requests, on the fast kernels and on the plain ones: no bit may differ
+	TOUCHSTONE_SCHEDULES=10000 $(GO) test -count=1 -timeout 2h -v -run TestBatchInvarianceOfEngine ./engine
+	TOUCHSTONE_KERNELS=plain TOUCHSTONE_SCHEDULES=2000 $(GO) test -count=1 -timeout 2h -v -run TestBatchInvarianceOfEngine ./engine
+
+soak: ## ten minutes of requests to one engine: nothing may grow
+	TOUCHSTONE_SOAK=10m $(GO) test -count=1 -timeout 30m -v -run TestSoak ./engine
 
 golden: ## write the golden files anew; read the diff before committing
 	$(GO) test ./reports/... ./simulator/... ./cli/... -update
