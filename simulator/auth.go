@@ -32,14 +32,14 @@ func (ring keyring) holds(key string) bool {
 // AUT-001 to AUT-010, AUT-016). The scheme Bearer is needed (conflict C33); its
 // case is free. Where a dialect knows api-key it will do alone; if both are
 // sent, both must be right.
-func (s *Server) authorize(r *http.Request, d *dialect) *refusal {
-	if len(s.keys) == 0 {
+func (e *front) authorize(r *http.Request, d *dialect) *refusal {
+	if len(e.keys) == 0 {
 		return nil
 	}
 	headers := r.Header.Values("Authorization")
 	if d.apiKey {
 		if keys := r.Header.Values("Api-Key"); len(keys) > 0 {
-			if len(keys) > 1 || !s.keys.holds(keys[0]) {
+			if len(keys) > 1 || !e.keys.holds(keys[0]) {
 				return unauthorized("The header api-key does not hold a key of this endpoint, once.")
 			}
 			if len(headers) == 0 {
@@ -55,7 +55,7 @@ func (s *Server) authorize(r *http.Request, d *dialect) *refusal {
 	if !strings.EqualFold(scheme, "Bearer") || key == "" {
 		return unauthorized("The Authorization header is not of the form Bearer KEY.")
 	}
-	if !s.keys.holds(key) {
+	if !e.keys.holds(key) {
 		return unauthorized("The key is not valid for this endpoint.")
 	}
 	return nil

@@ -51,7 +51,7 @@ func arm(names []string, handler http.Handler) ([]arming, http.Handler, error) {
 	for _, name := range names {
 		i := slices.IndexFunc(register, func(d Defect) bool { return d.Name == name })
 		if i < 0 {
-			return nil, nil, fmt.Errorf("simulator: Options.Defects: there is no defect %q%s", name, suggestion(name))
+			return nil, nil, fmt.Errorf("there is no defect %q%s", name, suggestion(name))
 		}
 		if d := register[i]; d.arm != nil {
 			armed = append(armed, d.arm())

@@ -13,14 +13,14 @@ import (
 // describing are the pages on which an endpoint describes itself as OpenAPI
 // (clauses INF-006 to INF-011, conflict C42).
 var describing = []page{
-	{path: "/openapi.json", write: (*Server).describe},
-	{path: "/swagger.json", write: (*Server).describe},
+	{path: "/openapi.json", write: (*deployment).describe},
+	{path: "/swagger.json", write: (*deployment).describe},
 }
 
 // describe returns the OpenAPI document of what is served: below a base of the
 // dialect there, at the root of all.
-func (s *Server) describe(m mount, _ string) ([]byte, *refusal) {
-	return s.site.openapi[m.base], nil
+func (d *deployment) describe(m mount, _ string) ([]byte, *refusal) {
+	return d.site.openapi[m.base], nil
 }
 
 // describe makes the documents, by the prefix below which they are served.

@@ -57,7 +57,7 @@ type page struct {
 	below bool
 	// versioned needs the api-version, if the dialect has one.
 	versioned bool
-	write     func(s *Server, m mount, below string) ([]byte, *refusal)
+	write     func(d *deployment, m mount, below string) ([]byte, *refusal)
 }
 
 // parameter returns the row of name.

@@ -57,7 +57,7 @@ var azureInference = dialect{
 			extras:  true,
 		},
 	},
-	pages: []page{{path: "/info", versioned: true, write: (*Server).info}},
+	pages: []page{{path: "/info", versioned: true, write: (*deployment).info}},
 }
 
 // restOfContext is max_tokens where its default is all that fits (CTX-006).

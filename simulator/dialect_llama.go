@@ -104,5 +104,5 @@ var llamaV1 = dialect{
 			shape:      chat,
 		},
 	},
-	pages: []page{{path: "/models", below: true, write: (*Server).models}},
+	pages: []page{{path: "/models", below: true, write: (*deployment).models}},
 }

@@ -68,7 +68,7 @@ var openAI = dialect{
 			respond: embed,
 		},
 	},
-	pages: []page{{path: "/models", below: true, write: (*Server).models}},
+	pages: []page{{path: "/models", below: true, write: (*deployment).models}},
 }
 
 // modelName is needed (REQ-021) but names nothing: the one model answers.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math"
+	"time"
 
 	"github.com/touchstone-llm/touchstone/engine"
 )
@@ -66,11 +67,14 @@ func (c *call) generate(ctx context.Context) engine.Steps {
 		steps = change(c, steps)
 	}
 	steps = c.count(steps)
-	if c.filter != nil {
+	if f := c.deployment.filter; f != nil {
 		c.screened = make([]*assessment, c.choices())
-		steps = c.filter.screenSteps(steps, c.screened, c.dialect.marksFailure)
+		steps = f.screenSteps(steps, c.screened, c.dialect.marksFailure)
 	}
-	return steps
+	if p := c.deployment.pacer; p != nil {
+		steps = p.begin(c.turn, c.promptTokens(), c.askedFor).steps(ctx, steps, !c.values.flag("stream"))
+	}
+	return c.observe(steps)
 }
 
 // batch answers the prompts one after the other. The choices of prompt i have
@@ -127,4 +131,13 @@ func (c *call) failed(err error) *refusal {
 	}
 	c.log.Error("generation failed", "error", err)
 	return internal()
+}
+
+// askedFor counts what the latency profile asks for.
+func (c *call) askedFor(ttft bool, d time.Duration) {
+	if ttft {
+		c.deployment.metrics.askedTTFT.Observe(d.Seconds())
+	} else {
+		c.deployment.metrics.askedITL.Observe(d.Seconds())
+	}
 }

@@ -22,15 +22,15 @@ import (
 // (LIM-011, LIM-018).
 type Quota struct {
 	// TokensPerMinute is the most tokens in a minute; 0 is no limit.
-	TokensPerMinute int
+	TokensPerMinute int `yaml:"tokens_per_minute"`
 	// RequestsPerMinute is the most requests in a minute; 0 is no limit.
-	RequestsPerMinute int
+	RequestsPerMinute int `yaml:"requests_per_minute"`
 	// Smoothing splits the minute: in each window of this length only its
 	// share of the requests is admitted, at least one. 0 does not split.
-	Smoothing time.Duration
+	Smoothing time.Duration `yaml:"smoothing"`
 	// Settle replaces the reserved tokens by those that were used once a
 	// request is over. Without it a reservation stands, as in Azure.
-	Settle bool
+	Settle bool `yaml:"settle"`
 }
 
 // DefaultQuota is that of the source document (S:487), with Azure's smoothing.
@@ -39,11 +39,11 @@ var DefaultQuota = Quota{TokensPerMinute: 400_000, RequestsPerMinute: 1_000, Smo
 func (q Quota) validate() error {
 	switch {
 	case q.TokensPerMinute < 0:
-		return fmt.Errorf("tokens_per_minute must be 0 (no limit) or more, got %d", q.TokensPerMinute)
+		return at("tokens_per_minute", fmt.Errorf("must be 0 (no limit) or more, got %d", q.TokensPerMinute))
 	case q.RequestsPerMinute < 0:
-		return fmt.Errorf("requests_per_minute must be 0 (no limit) or more, got %d", q.RequestsPerMinute)
+		return at("requests_per_minute", fmt.Errorf("must be 0 (no limit) or more, got %d", q.RequestsPerMinute))
 	case q.Smoothing < 0 || q.Smoothing > time.Minute:
-		return fmt.Errorf("smoothing must be between 0 and a minute, got %s", q.Smoothing)
+		return at("smoothing", fmt.Errorf("must be between 0 and a minute, got %s", q.Smoothing))
 	}
 	return nil
 }
@@ -240,6 +240,24 @@ func (l *limiter) tooMany(levels []level, i int) *refusal {
 // requests. What remains is what the next request may still use: the least of
 // the windows that count it (clause LIM-014: never below 0).
 func (l *limiter) write(h http.Header, levels []level) {
+	for _, q := range l.states(levels) {
+		h.Set("X-Ratelimit-Limit-"+q.Of, strconv.Itoa(q.Limit))
+		h.Set("X-Ratelimit-Remaining-"+q.Of, strconv.Itoa(q.Remaining))
+		h.Set("X-Ratelimit-Reset-"+q.Of, time.Duration(q.Reset*float64(time.Second)).Round(time.Millisecond).String())
+	}
+}
+
+// state reads what is left.
+func (l *limiter) state(ctx context.Context) []QuotaState {
+	levels, err := l.meter.look(ctx, l.windows)
+	if err != nil {
+		return []QuotaState{}
+	}
+	return l.states(levels)
+}
+
+func (l *limiter) states(levels []level) []QuotaState {
+	var states []QuotaState
 	now := l.clock()
 	for _, what := range []string{"requests", "tokens"} {
 		limit, left, reset := 0, math.MaxInt, time.Duration(0)
@@ -257,10 +275,9 @@ func (l *limiter) write(h http.Header, levels []level) {
 		if left == math.MaxInt {
 			continue
 		}
-		h.Set("X-Ratelimit-Limit-"+what, strconv.Itoa(limit))
-		h.Set("X-Ratelimit-Remaining-"+what, strconv.Itoa(left))
-		h.Set("X-Ratelimit-Reset-"+what, reset.Round(time.Millisecond).String())
+		states = append(states, QuotaState{Of: what, Limit: limit, Remaining: left, Reset: reset.Seconds()})
 	}
+	return states
 }
 
 // write sets the headers as they are now.
@@ -299,7 +316,7 @@ func (r *reservation) refund(ctx context.Context, used int) {
 
 // quota is the stage of that name.
 func quota(c *call) *refusal {
-	if c.limiter == nil {
+	if c.deployment.limiter == nil {
 		return nil
 	}
 	most := 0
@@ -307,6 +324,6 @@ func quota(c *call) *refusal {
 		most += len(prompt) + c.values.bestOf()*c.values.maxTokens()
 	}
 	var bad *refusal
-	c.reserved, bad = c.limiter.reserve(c.context, most)
+	c.reserved, bad = c.deployment.limiter.reserve(c.context, most)
 	return bad
 }

@@ -1,11 +1,11 @@
 package simulator
 
 import (
+	"context"
 	"net/http"
 	"strings"
+	"time"
 )
-
-const healthPath = "/health"
 
 // A mount is a path of a dialect that is served: an inference route or a page.
 type mount struct {
@@ -100,78 +100,137 @@ func (s *site) dialectOf(path string) *dialect {
 	return nearest
 }
 
-// serve finds the route: an unknown path is 404, a wrong method 405, a wrong
-// key 401, in this order, then a wrong api-version 400, and only then is the
-// body read (clauses REQ-001 to REQ-003, AUT-008, AUT-011).
-func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
-	path := r.URL.Path
-	m, below, found := s.site.find(path)
+// serve finds endpoint, deployment and route: an unknown path is 404, a wrong
+// method 405, a wrong key 401, in this order, then a wrong api-version 400, and
+// only then is the body read (clauses REQ-001 to REQ-003, AUT-008, AUT-011).
+func (s *Server) serve(w *recorder, r *http.Request) {
+	if s.operate(w, r) {
+		return
+	}
+	e, d, path, bad := s.enter(r)
+	switch {
+	case e == nil:
+		llamaV1.writeRefusal(w, bad)
+		return
+	case bad != nil:
+		if refused := e.authorize(r, &azureInference); refused != nil {
+			bad = refused
+		}
+		e.deployments[0].site.dialectOf(path).writeRefusal(w, bad)
+		return
+	}
+	defer d.release()
+	if e.kind == "managed" && len(e.deployments) > 1 {
+		w.Header().Set(headerDeployment, d.name)
+	}
+	if path != r.URL.Path {
+		u := *r.URL
+		u.Path = path
+		below := *r
+		below.URL = &u
+		r = &below
+	}
+	d.defects.Load().handler.ServeHTTP(w, r)
+}
+
+// handle answers a request whose path begins at the endpoint.
+func (d *deployment) handle(w http.ResponseWriter, r *http.Request) {
+	e, path := d.front, r.URL.Path
+	m, below, found := d.site.find(path)
 	switch {
 	case found && m.route != nil:
-		id := s.newID()
+		id := d.server.newID()
 		m.dialect.nameRequest(w, r, id)
-		if s.admit(w, r, m.dialect, http.MethodPost, true) {
-			s.infer(w, r, m, id)
+		if e.admit(w, r, m.dialect, http.MethodPost, true) {
+			d.infer(w, r, m, id)
 		}
 	case found:
 		m.dialect.nameRequest(w, r, "")
-		if s.admit(w, r, m.dialect, http.MethodGet, m.page.versioned) {
-			body, bad := m.page.write(s, m, below)
+		if e.admit(w, r, m.dialect, http.MethodGet, m.page.versioned) {
+			body, bad := m.page.write(d, m, below)
 			if bad != nil {
 				m.dialect.writeRefusal(w, bad)
 				return
 			}
 			writeJSON(w, body)
 		}
-	case path == healthPath:
-		if s.methodIs(w, r, s.site.dialects[0], http.MethodGet) {
-			writeJSON(w, []byte(`{"status":"ok"}`))
-		}
 	default:
-		d := s.site.dialectOf(path)
-		d.nameRequest(w, r, "")
-		d.writeRefusal(w, notFound(path, s.site.paths))
+		x := d.site.dialectOf(path)
+		x.nameRequest(w, r, "")
+		x.writeRefusal(w, notFound(path, d.site.paths))
 	}
 }
 
-// infer answers a request to an inference route.
-func (s *Server) infer(w http.ResponseWriter, r *http.Request, m mount, id string) {
+// newCall is a request to an inference route of d.
+func (d *deployment) newCall(ctx context.Context, header http.Header, m mount, path, id string) *call {
+	s := d.server
 	c := &call{
-		server:    s,
-		dialect:   m.dialect,
-		route:     m.route,
-		header:    r.Header,
-		generator: s.generator,
-		log:       s.log,
-		id:        m.route.shape.idPrefix + id,
-		created:   s.clock().Unix(),
-		model:     s.model,
-		context:   r.Context(),
-		gone:      r.Context().Done(),
-		limiter:   s.limiter,
-		filter:    s.filter,
+		server:     s,
+		deployment: d,
+		dialect:    m.dialect,
+		route:      m.route,
+		path:       path,
+		header:     header,
+		generator:  d.generator,
+		log:        s.log,
+		begun:      time.Now(),
+		id:         m.route.shape.idPrefix + id,
+		created:    s.clock().Unix(),
+		model:      d.model,
+		context:    ctx,
+		gone:       ctx.Done(),
 	}
-	for _, arm := range s.defects {
+	for _, arm := range d.defects.Load().arm {
 		arm(c)
 	}
-	body, bad := readBody(r)
+	return c
+}
+
+// infer answers a request to an inference route.
+func (d *deployment) infer(w http.ResponseWriter, r *http.Request, m mount, id string) {
+	c := d.newCall(r.Context(), r.Header, m, r.URL.Path, id)
+	if sent := recorderOf(w); sent != nil {
+		c.begun = sent.begun
+		sent.call = c
+		if d.server.journal != nil {
+			sent.keep = mostKept
+		}
+	}
+	fault, due, bad := c.faultOf()
+	to := w
+	if due {
+		if to = c.strike(fault, w); to == nil {
+			return
+		}
+	}
 	if bad == nil {
-		c.body = body
+		c.body, bad = readBody(r)
+	}
+	if bad == nil {
+		c.mirror()
+	}
+	c.answerTo(to, bad)
+}
+
+// answerTo lets the call pass the stages, unless it is refused already, and
+// answers.
+func (c *call) answerTo(w http.ResponseWriter, bad *refusal) {
+	if bad == nil {
 		bad = c.check()
 	}
 	if bad != nil {
 		c.refuse(w, bad)
 		return
 	}
-	c.respond(r.Context(), w)
+	c.respond(c.context, w)
 }
 
 // admit checks method, key and version.
-func (s *Server) admit(w http.ResponseWriter, r *http.Request, d *dialect, method string, versioned bool) bool {
-	if !s.methodIs(w, r, d, method) {
+func (e *front) admit(w http.ResponseWriter, r *http.Request, d *dialect, method string, versioned bool) bool {
+	if !methodIs(w, r, d, method) {
 		return false
 	}
-	bad := s.authorize(r, d)
+	bad := e.authorize(r, d)
 	if bad == nil && versioned {
 		bad = d.checkVersion(r)
 	}
@@ -182,7 +241,7 @@ func (s *Server) admit(w http.ResponseWriter, r *http.Request, d *dialect, metho
 	return true
 }
 
-func (s *Server) methodIs(w http.ResponseWriter, r *http.Request, d *dialect, method string) bool {
+func methodIs(w http.ResponseWriter, r *http.Request, d *dialect, method string) bool {
 	if r.Method == method || method == http.MethodGet && r.Method == http.MethodHead {
 		return true
 	}

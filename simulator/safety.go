@@ -1,6 +1,7 @@
 package simulator
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 
@@ -11,41 +12,42 @@ import (
 // screens with the built-in classifier at medium, as Azure does.
 type Safety struct {
 	// Disabled screens nothing; managed deployments may opt out (SAF-017).
-	Disabled bool
+	Disabled bool `yaml:"disabled"`
 	// Threshold is the lowest severity that is filtered: "low", "medium" (also
 	// "") or "high".
-	Threshold string
+	Threshold string `yaml:"threshold"`
 	// BlockLists filter what the classifier does not know.
-	BlockLists []BlockList
+	BlockLists []BlockList `yaml:"block_lists"`
 	// Fail makes every screening fail: what could not be screened is answered
 	// and marked content_filter_error (SAF-012, SAF-013).
-	Fail bool
+	Fail bool `yaml:"fail"`
 }
 
 // A BlockList is a list of words and phrases that are filtered.
 type BlockList struct {
-	Name  string
-	Terms []string // whole words, in whatever case
+	Name  string   `yaml:"name"`
+	Terms []string `yaml:"terms"` // whole words, in whatever case
 	// AppliesTo is "prompt", "completion", or "" for both.
-	AppliesTo string
+	AppliesTo string `yaml:"applies_to"`
 }
 
 func (s Safety) validate() error {
 	if _, ok := severityOf(s.Threshold); !ok || s.Threshold == "safe" {
-		return fmt.Errorf("threshold must be low, medium or high, got %q", s.Threshold)
+		return at("threshold", fmt.Errorf("must be low, medium or high, got %q", s.Threshold))
 	}
 	for i, l := range s.BlockLists {
+		path := fmt.Sprintf("block_lists[%d]", i)
 		switch {
 		case l.Name == "":
-			return fmt.Errorf("block_lists[%d] has no name", i)
+			return at(path+".name", errors.New("is missing"))
 		case len(l.Terms) == 0:
-			return fmt.Errorf("block_lists[%d].terms is empty", i)
+			return at(path+".terms", errors.New("is empty"))
 		case l.AppliesTo != "" && l.AppliesTo != "prompt" && l.AppliesTo != "completion":
-			return fmt.Errorf("block_lists[%d].applies_to must be prompt, completion or left out, got %q", i, l.AppliesTo)
+			return at(path+".applies_to", fmt.Errorf("must be prompt, completion or left out, got %q", l.AppliesTo))
 		}
 		for j, t := range l.Terms {
 			if len(wordsOf(t)) == 0 {
-				return fmt.Errorf("block_lists[%d].terms[%d] has no letters or digits: %q", i, j, t)
+				return at(fmt.Sprintf("%s.terms[%d]", path, j), fmt.Errorf("has no letters or digits: %q", t))
 			}
 		}
 	}
@@ -307,13 +309,14 @@ func upTo(s engine.Step, at int) (string, []engine.Token) {
 // screen is the stage 'content safety' of a prompt (clauses SAF-001, SAF-002,
 // SAF-011, SAF-015, SAF-018): all texts of a conversation are screened.
 func screen(c *call) *refusal {
-	if c.filter == nil {
+	if c.deployment.filter == nil {
 		return nil
 	}
 	for _, texts := range c.inputs() {
-		a := c.filter.screenPrompt(texts...)
+		a := c.deployment.filter.screenPrompt(texts...)
 		c.screenedPrompts = append(c.screenedPrompts, a)
 		if !a.failed && a.filtered() {
+			c.server.metrics.filtered.WithLabelValues(c.deployment.labels("prompt")...).Inc()
 			c.reserved.refund(c.context, 0) // LIM-011; the request stays counted (LIM-018)
 			return filteredPrompt(c.route.input().name, a)
 		}
@@ -333,6 +336,9 @@ func (c *call) inputs() [][]string {
 		var said []string
 		for _, m := range input {
 			said = append(said, m.Content)
+			for _, call := range m.ToolCalls {
+				said = append(said, call.Arguments)
+			}
 		}
 		return [][]string{said}
 	case string:

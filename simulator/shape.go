@@ -82,7 +82,7 @@ func (c *call) head(b []byte, object string) []byte {
 	b = appendString(b, c.model)
 	if c.route.shape.fingerprint {
 		b = append(b, `,"system_fingerprint":`...)
-		b = appendString(b, c.server.fingerprint)
+		b = appendString(b, c.deployment.fingerprint)
 	}
 	return b
 }

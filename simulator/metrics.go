@@ -1,0 +1,163 @@
+package simulator
+
+import (
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/touchstone-llm/touchstone/engine"
+)
+
+// metrics are what /metrics shows: under vLLM's names where it has them, so that
+// dashboards made for it work, and under touchstone: what only a simulator has.
+type metrics struct {
+	handler http.Handler
+
+	prompt, generated                   *prometheus.CounterVec
+	ttft, itl, e2e                      *prometheus.HistogramVec
+	askedTTFT, askedITL                 *prometheus.HistogramVec
+	success, requests, faults, filtered *prometheus.CounterVec
+}
+
+// deploymentLabels are on all metrics of a deployment.
+var deploymentLabels = []string{"model_name", "endpoint", "deployment"}
+
+// The buckets of vLLM, and below them some for simulated latencies.
+var (
+	ttftBuckets = []float64{0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10, 20, 40, 80}
+	itlBuckets  = []float64{0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1, 2.5}
+	e2eBuckets  = []float64{0.001, 0.01, 0.1, 0.3, 0.5, 0.8, 1, 1.5, 2, 2.5, 5, 10, 15, 20, 30, 40, 50, 60, 120, 240}
+)
+
+func newMetrics(s *Server) *metrics {
+	registry := prometheus.NewRegistry()
+	counter := func(name, help string, more ...string) *prometheus.CounterVec {
+		c := prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, append(deploymentLabels[:3:3], more...))
+		registry.MustRegister(c)
+		return c
+	}
+	histogram := func(name, help string, buckets []float64) *prometheus.HistogramVec {
+		h := prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: name, Help: help, Buckets: buckets}, deploymentLabels)
+		registry.MustRegister(h)
+		return h
+	}
+	m := &metrics{
+		handler:   promhttp.HandlerFor(registry, promhttp.HandlerOpts{EnableOpenMetrics: true}),
+		prompt:    counter("vllm:prompt_tokens_total", "Tokens of prompts."),
+		generated: counter("vllm:generation_tokens_total", "Tokens generated."),
+		success:   counter("vllm:request_success_total", "Choices that ended, by their finish reason.", "finished_reason"),
+		ttft:      histogram("vllm:time_to_first_token_seconds", "Time to the first token of a stream, as it was sent.", ttftBuckets),
+		itl:       histogram("vllm:inter_token_latency_seconds", "Time between the tokens of a stream, as they were sent.", itlBuckets),
+		e2e:       histogram("vllm:e2e_request_latency_seconds", "Time to the end of an answer.", e2eBuckets),
+		askedTTFT: histogram("touchstone:asked_time_to_first_token_seconds", "Time to the first token that the latency profile asked for.", ttftBuckets),
+		askedITL:  histogram("touchstone:asked_inter_token_latency_seconds", "Time between tokens that the latency profile asked for.", itlBuckets),
+		requests:  counter("touchstone:http_requests_total", "Requests, by route and status.", "dialect", "route", "status"),
+		faults:    counter("touchstone:faults_total", "Faults that happened.", "kind"),
+		filtered:  counter("touchstone:filtered_total", "Prompts and completions that content safety withheld.", "what"),
+	}
+	registry.MustRegister(gauges{s})
+	return m
+}
+
+// A deploymentMetrics is what is counted in one deployment, looked up once.
+type deploymentMetrics struct {
+	prompt, generated                   prometheus.Counter
+	ttft, itl, e2e, askedTTFT, askedITL prometheus.Observer
+}
+
+func (m *metrics) of(d *deployment) deploymentMetrics {
+	l := []string{d.model, d.endpoint, d.name}
+	return deploymentMetrics{
+		prompt: m.prompt.WithLabelValues(l...), generated: m.generated.WithLabelValues(l...),
+		ttft: m.ttft.WithLabelValues(l...), itl: m.itl.WithLabelValues(l...), e2e: m.e2e.WithLabelValues(l...),
+		askedTTFT: m.askedTTFT.WithLabelValues(l...), askedITL: m.askedITL.WithLabelValues(l...),
+	}
+}
+
+func (d *deployment) labels(more ...string) []string {
+	return append([]string{d.model, d.endpoint, d.name}, more...)
+}
+
+func (m *metrics) fault(d *deployment, kind string) {
+	m.faults.WithLabelValues(d.labels(kind)...).Inc()
+}
+
+// request counts one that is over.
+func (m *metrics) request(sent *recorder, took time.Duration) {
+	c := sent.call
+	if c == nil {
+		return
+	}
+	d := c.deployment
+	m.requests.WithLabelValues(d.labels(c.dialect.name, c.route.name, strconv.Itoa(sent.status))...).Inc()
+	if sent.status != http.StatusOK || c.generated == nil {
+		return
+	}
+	d.metrics.prompt.Add(float64(c.promptTokens()))
+	d.metrics.generated.Add(float64(c.completionTokens()))
+	d.metrics.e2e.Observe(took.Seconds())
+}
+
+// observe measures steps as they are sent.
+func (c *call) observe(steps engine.Steps) engine.Steps {
+	m, streamed := &c.deployment.metrics, c.values.flag("stream")
+	return func(yield func(engine.Step, error) bool) {
+		last := c.begun
+		first := true
+		for s, err := range steps {
+			if err == nil {
+				if s.Finish != "" {
+					c.server.metrics.success.WithLabelValues(c.deployment.labels(string(s.Finish))...).Inc()
+					if s.Finish == finishFiltered {
+						c.server.metrics.filtered.WithLabelValues(c.deployment.labels("completion")...).Inc()
+					}
+				}
+				if streamed && s.Choice == 0 {
+					now := time.Now()
+					if first {
+						m.ttft.Observe(now.Sub(last).Seconds())
+					} else {
+						m.itl.Observe(now.Sub(last).Seconds())
+					}
+					first, last = false, now
+				}
+			}
+			if !yield(s, err) {
+				return
+			}
+		}
+	}
+}
+
+// gauges are read when they are asked for.
+type gauges struct{ server *Server }
+
+var (
+	runningGauge   = prometheus.NewDesc("vllm:num_requests_running", "Requests that are being answered.", deploymentLabels, nil)
+	waitingGauge   = prometheus.NewDesc("vllm:num_requests_waiting", "Requests that wait for a place.", deploymentLabels, nil)
+	limitGauge     = prometheus.NewDesc("touchstone:quota_limit", "The quota of a minute.", append(deploymentLabels[:3:3], "of"), nil)
+	remainingGauge = prometheus.NewDesc("touchstone:quota_remaining", "What is left of the quota.", append(deploymentLabels[:3:3], "of"), nil)
+)
+
+func (g gauges) Describe(to chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{runningGauge, waitingGauge, limitGauge, remainingGauge} {
+		to <- d
+	}
+}
+
+func (g gauges) Collect(to chan<- prometheus.Metric) {
+	value := func(desc *prometheus.Desc, v int64, labels []string) {
+		to <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, float64(v), labels...)
+	}
+	for d := range g.server.current().all {
+		value(runningGauge, d.running.Load(), d.labels())
+		value(waitingGauge, d.places.queued(), d.labels())
+		for _, q := range d.quotaState() {
+			value(limitGauge, int64(q.Limit), d.labels(q.Of))
+			value(remainingGauge, int64(q.Remaining), d.labels(q.Of))
+		}
+	}
+}

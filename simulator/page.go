@@ -1,0 +1,5 @@
+package simulator
+
+import "net/http"
+
+func (s *Server) page(w http.ResponseWriter, r *http.Request) {}
