@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math"
+	"net/http"
 	"time"
 
 	"github.com/touchstone-llm/touchstone/engine"
@@ -128,6 +129,16 @@ func (c *call) choices() int { return c.request.N * len(c.prompts) }
 func (c *call) failed(err error) *refusal {
 	if errors.Is(err, engine.ErrContextLength) {
 		return invalid(codeContext, "max_tokens", "The prompt and max_tokens do not fit in the model's context.")
+	}
+	var up *UpstreamError
+	switch {
+	case errors.Is(err, errBeams):
+		return unsupported("use_beam_search", "use_beam_search is not supported by the server behind this one; leave it out.")
+	case errors.As(err, &up) && (up.Status == http.StatusTooManyRequests || up.Status == http.StatusServiceUnavailable):
+		c.log.Warn("the server behind is busy", "status", up.Status)
+		r := refuse(http.StatusServiceUnavailable, "upstream_busy", "The server behind this one is busy; try again.")
+		r.kind, r.header = "server_error", http.Header{"Retry-After": {"1"}}
+		return r
 	}
 	c.log.Error("generation failed", "error", err)
 	return internal()

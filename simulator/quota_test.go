@@ -34,6 +34,13 @@ func (c *stepClock) add(d time.Duration) {
 // waited for.
 func meters(t *testing.T, f func(t *testing.T, m meter)) {
 	t.Run("memory", func(t *testing.T) { f(t, newMemory(time.Now)) })
+	t.Run("redis", func(t *testing.T) {
+		make, err := redisMeters(redisServer(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		f(t, make("e/d"))
+	})
 }
 
 // TestMeterIsExact: no number of requests at a time admits more than the limit.

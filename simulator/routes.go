@@ -154,6 +154,8 @@ func (d *deployment) handle(w http.ResponseWriter, r *http.Request) {
 			}
 			writeJSON(w, body)
 		}
+	case path == tokenizePath:
+		d.tokenize(w, r)
 	default:
 		x := d.site.dialectOf(path)
 		x.nameRequest(w, r, "")
