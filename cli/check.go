@@ -102,7 +102,7 @@ func (c *checkCmd) reference(ctx context.Context, target *suites.Target) (stop f
 	target.BaseURL = "http://" + l.Addr().String()
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	ended := make(chan struct{})
-	go func() { serveUntil(ctx, l, server); close(ended) }()
+	go func() { serveUntil(ctx, l, server, httpOptions{}); close(ended) }()
 	return func() { cancel(); <-ended; free(); m.Close() }, nil
 }
 

@@ -1,10 +1,13 @@
 package simulator
 
 import (
+	"errors"
 	"io"
 	"mime"
 	"net/http"
+	"os"
 	"strings"
+	"time"
 )
 
 // mostBytes is the largest body that is read. Any prompt that fits a context of
@@ -14,6 +17,17 @@ const mostBytes = 4 << 20
 // mostDrained is how much of a larger body is read and thrown away, so that the
 // client reads the answer and not a reset connection (clause REQ-015).
 const mostDrained = 64 << 20
+
+// readBody reads a body, for a limited time.
+func (s *Server) readBody(w http.ResponseWriter, r *http.Request) ([]byte, *refusal) {
+	if s.bodyTime > 0 {
+		limit := http.NewResponseController(w)
+		if limit.SetReadDeadline(time.Now().Add(s.bodyTime)) == nil {
+			defer func() { _ = limit.SetReadDeadline(time.Time{}) }()
+		}
+	}
+	return readBody(r)
+}
 
 // readBody is the stage 'bytes': the body, if it is JSON by its label and not
 // too large (clauses REQ-004, REQ-005, REQ-015, REQ-016).
@@ -26,6 +40,9 @@ func readBody(r *http.Request) ([]byte, *refusal) {
 		_, _ = io.CopyN(io.Discard, r.Body, mostDrained)
 		return nil, refuse(http.StatusRequestEntityTooLarge, "body_too_large",
 			"The body is larger than %d bytes; send a shorter prompt.", mostBytes)
+	}
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return nil, refuse(http.StatusRequestTimeout, "request_timeout", "The body did not come in time; send it at once.")
 	}
 	if err != nil {
 		return nil, invalid(codeBody, "", "The body could not be read to its end; send it whole.")

@@ -206,7 +206,7 @@ func (d *deployment) infer(w http.ResponseWriter, r *http.Request, m mount, id s
 		}
 	}
 	if bad == nil {
-		c.body, bad = readBody(r)
+		c.body, bad = d.server.readBody(w, r)
 	}
 	if bad == nil {
 		c.mirror()

@@ -51,6 +51,8 @@ type Options struct {
 	// Redis is the URL of a Redis that holds the quotas, so that replicas share
 	// them; "" holds them in memory.
 	Redis string
+	// BodyTime is how long a client may take to send its body; 0 is no limit.
+	BodyTime time.Duration
 	// MaxConcurrent bounds the requests that are handled at a time; one more is
 	// refused with 503. 0 is no limit.
 	MaxConcurrent int
@@ -73,6 +75,7 @@ type Server struct {
 	wait        func(gone <-chan struct{}, d time.Duration) // used by defects and faults alone
 	started     time.Time
 	faultHeader bool
+	bodyTime    time.Duration
 	adminKey    keyring
 	newMeter    func(name string) meter
 	metrics     *metrics
@@ -105,6 +108,7 @@ func New(o Options) (*Server, error) {
 		newID:       newUUID,
 		wait:        wait,
 		faultHeader: o.FaultHeader,
+		bodyTime:    o.BodyTime,
 		journal:     newJournal(o.Journal),
 		mirrors:     semaphore.NewWeighted(mostMirrors),
 	}
