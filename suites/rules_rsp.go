@@ -213,10 +213,18 @@ func choiceCount(c *Case) {
 		v := r.doc.Get("choices")
 		if n := len(v.Array()); v.Exists() && (!v.IsArray() || n == 0) {
 			c.fail(r, "choices", "a non-empty array", show(v))
-		} else if !r.req.Get("best_of").Exists() && v.Exists() && n != asked(r) {
-			c.fail(r, "choices", fmt.Sprintf("%d choices, as n asks", asked(r)), fmt.Sprintf("%d choices", n))
+		} else if want := asked(r) * prompts(r); !r.req.Get("best_of").Exists() && v.Exists() && n != want {
+			c.fail(r, "choices", fmt.Sprintf("%d choices, as n asks", want), fmt.Sprintf("%d choices", n))
 		}
 	}
+}
+
+// prompts is how many prompts a request has: those of a batch, else one.
+func prompts(r *reply) int {
+	if batch := r.req.Get("prompt").Array(); len(batch) > 1 && batch[0].Type != gjson.Number {
+		return len(batch)
+	}
+	return 1
 }
 
 func indexDistinct(c *Case) {
