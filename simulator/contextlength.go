@@ -25,7 +25,7 @@ func contextLength(c *call) *refusal {
 	if asked := c.values.maxTokens(); asked > most-len(c.prompt) {
 		return tooLong(c, most, asked)
 	}
-	return nil
+	return checkCapability(c)
 }
 
 // capLength sets max_tokens to the rest of the context where that is its default

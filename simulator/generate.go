@@ -131,10 +131,7 @@ func (c *call) failed(err error) *refusal {
 		return invalid(codeContext, "max_tokens", "The prompt and max_tokens do not fit in the model's context.")
 	}
 	var up *UpstreamError
-	switch {
-	case errors.Is(err, errBeams):
-		return unsupported("use_beam_search", "use_beam_search is not supported by the server behind this one; leave it out.")
-	case errors.As(err, &up) && (up.Status == http.StatusTooManyRequests || up.Status == http.StatusServiceUnavailable):
+	if errors.As(err, &up) && (up.Status == http.StatusTooManyRequests || up.Status == http.StatusServiceUnavailable) {
 		c.log.Warn("the server behind is busy", "status", up.Status)
 		r := refuse(http.StatusServiceUnavailable, "upstream_busy", "The server behind this one is busy; try again.")
 		r.kind, r.header = "server_error", http.Header{"Retry-After": {"1"}}

@@ -276,15 +276,8 @@ func unpack(tokens []int) string {
 	return string(b)
 }
 
-// errBeams refuses what no OpenAI-compatible route has by a common name.
-var errBeams = errors.New("simulator: the server behind does no beam search")
-
 func (u *upstream) Generate(ctx context.Context, r engine.Request) engine.Steps {
 	return func(yield func(engine.Step, error) bool) {
-		if r.UseBeamSearch {
-			yield(engine.Step{}, errBeams)
-			return
-		}
 		ctx, cancel := context.WithCancel(ctx)
 		width := max(r.N, r.BestOf)
 		ask := r
