@@ -25,7 +25,7 @@ func (c *call) constrain() *refusal {
 		c.constraint = constraint
 		return nil
 	}
-	f, _ := c.values.typed["response_format"].(format)
+	f, _ := c.values.of("response_format").(format)
 	c.constraint = f.constraint
 	return nil
 }
@@ -51,7 +51,7 @@ func lengthNames(v values) *refusal {
 
 // shortest: an answer cannot be longer than it may be.
 func shortest(v values) *refusal {
-	if _, set := v.typed[v.lengthName()]; set && v.int("min_tokens") > v.maxTokens() {
+	if v.of(v.lengthName()) != nil && v.int("min_tokens") > v.maxTokens() {
 		return invalid(codeCombination, "min_tokens", "min_tokens must be less than or equal to max_tokens=%d, got %d.", v.maxTokens(), v.int("min_tokens"))
 	}
 	return nil
@@ -111,7 +111,7 @@ func beams(v values) *refusal {
 func samplingOnly(v values) *refusal {
 	switch {
 	case v.flag("use_beam_search"):
-	case v.given("early_stopping") && v.typed["early_stopping"] != false:
+	case v.given("early_stopping") && v.of("early_stopping") != false:
 		return invalid(codeCombination, "early_stopping", "early_stopping is not effective and must be False when not using beam search.")
 	case v.given("length_penalty") && v.number("length_penalty") != 1:
 		return invalid(codeCombination, "length_penalty", "length_penalty is not effective and must be the default value of 1.0 when not using beam search.")

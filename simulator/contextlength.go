@@ -54,7 +54,7 @@ func tooLong(c *call, most, asked int) *refusal {
 
 // encode turns the prompts or the messages into tokens.
 func (c *call) encode() *refusal {
-	switch input := c.values.typed[c.route.input().name].(type) {
+	switch input := c.values.of(c.route.input().name).(type) {
 	case []engine.Message:
 		tokens, err := c.generator.ChatPrompt(input, c.values.offered())
 		if err != nil {
@@ -78,7 +78,7 @@ func (c *call) encode() *refusal {
 			c.prompts = append(c.prompts, tokens)
 		}
 	}
-	biases, _ := c.values.typed["logit_bias"].(map[int]float64)
+	biases, _ := c.values.of("logit_bias").(map[int]float64)
 	for id := range biases {
 		if vocabulary := c.generator.Config().VocabSize; id >= vocabulary {
 			return invalid(codeRange, "logit_bias", "logit_bias holds the token id %d; the model has %d tokens.", id, vocabulary)

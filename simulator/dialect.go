@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 )
 
 // A dialect is an API as a table: routes, their parameters with type, default
@@ -69,6 +70,24 @@ func (r *route) parameter(name string) (parameter, bool) {
 	}
 	return parameter{}, false
 }
+
+// defaults are the fallbacks of the rows, by name.
+func (r *route) defaults() map[string]any {
+	if d, ok := defaultsOf.Load(r); ok {
+		return d.(map[string]any)
+	}
+	d := map[string]any{}
+	for _, p := range r.parameters {
+		if p.fallback != nil {
+			d[p.name] = p.fallback
+		}
+	}
+	defaultsOf.Store(r, d)
+	return d
+}
+
+// defaultsOf holds the defaults of each *route, which are made once.
+var defaultsOf sync.Map
 
 // input is the row of what is to be answered: the prompt or the messages.
 func (r *route) input() parameter { return r.parameters[0] }

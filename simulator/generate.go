@@ -30,17 +30,17 @@ func (c *call) engineRequest() engine.Request {
 		Constraint:        c.constraint,
 		Stop:              v.texts("stop"),
 		IgnoreEOS:         v.flag("ignore_eos"),
-		KeepSpecialTokens: v.typed["skip_special_tokens"] == false,
+		KeepSpecialTokens: v.of("skip_special_tokens") == false,
 		Logprobs:          v.logprobs(),
 	}
 	for _, id := range v.ints("stop_token_ids") {
 		r.StopTokenIDs = append(r.StopTokenIDs, int(id))
 	}
-	r.LogitBias, _ = v.typed["logit_bias"].(map[int]float64)
+	r.LogitBias, _ = v.of("logit_bias").(map[int]float64)
 	if v.given("length_penalty") {
 		r.LengthPenalty = new(v.number("length_penalty"))
 	}
-	switch v.typed["early_stopping"] {
+	switch v.of("early_stopping") {
 	case true:
 		r.EarlyStopping = engine.EarlyStoppingTrue
 	case "never":
@@ -50,7 +50,7 @@ func (c *call) engineRequest() engine.Request {
 		r.PromptLogprobs = new(max(0, r.Logprobs))
 	}
 	if v.given("seed") {
-		seed, _ := v.typed["seed"].(int64)
+		seed, _ := v.of("seed").(int64)
 		r.Seed = &seed
 	}
 	return r
@@ -117,7 +117,7 @@ func (c *call) count(steps engine.Steps) engine.Steps {
 func (c *call) one(ctx context.Context, i int, r engine.Request) engine.Steps {
 	steps := c.generator.Generate(ctx, r)
 	if r.PromptLogprobs != nil {
-		steps = echoed(steps, c.values.typed[c.route.input().name].([]prompt)[i].text, r)
+		steps = echoed(steps, c.values.of(c.route.input().name).([]prompt)[i].text, r)
 	}
 	return steps
 }

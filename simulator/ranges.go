@@ -13,7 +13,7 @@ func ranges(c *call) *refusal {
 			continue
 		}
 		for _, b := range p.bounds {
-			if !holdsAll(b, c.values.typed[p.name]) {
+			if !holdsAll(b, c.values.of(p.name)) {
 				message := b.message
 				if strings.Contains(message, "%s") {
 					message = fmt.Sprintf(message, clip(c.values.raw[p.name]))

@@ -331,7 +331,7 @@ type decoder interface {
 
 // inputs are the texts of each prompt: of a conversation, all that was said.
 func (c *call) inputs() [][]string {
-	switch input := c.values.typed[c.route.input().name].(type) {
+	switch input := c.values.of(c.route.input().name).(type) {
 	case []engine.Message:
 		var said []string
 		for _, m := range input {

@@ -158,7 +158,7 @@ func (c *call) readers() []*callReader {
 	if len(tools) == 0 {
 		return nil
 	}
-	parallel, given := c.values.typed["parallel_tool_calls"].(bool)
+	parallel, given := c.values.of("parallel_tool_calls").(bool)
 	readers := make([]*callReader, c.choices())
 	for i := range readers {
 		readers[i] = &callReader{tools: tools, one: given && !parallel, newID: c.server.newID}

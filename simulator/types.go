@@ -16,16 +16,13 @@ import (
 // the type that the table gives it; nothing is converted (conflict C05). What
 // is unknown is refused, never ignored (clauses REQ-065, REQ-071).
 func types(c *call) *refusal {
-	c.values = values{typed: map[string]any{}, raw: map[string]string{}}
+	c.values = values{defaults: c.route.defaults(), typed: make(map[string]any, len(c.document)), raw: make(map[string]string, len(c.document))}
 	for _, m := range c.document {
 		if _, known := c.route.parameter(m.name); !known {
 			return unknown(c.route, m.name)
 		}
 	}
 	for _, p := range c.route.parameters {
-		if p.fallback != nil {
-			c.values.typed[p.name] = p.fallback
-		}
 		v, sent := c.document.get(p.name)
 		if !sent || v.Type == gjson.Null {
 			if p.required {

@@ -5,9 +5,20 @@ import "github.com/touchstone-llm/touchstone/engine"
 // values are the parameters of a request, typed. Those that the request does
 // not give, or gives as null, have the default of the dialect's table.
 type values struct {
-	typed map[string]any // string, bool, int64, float64, []string, []int64, []prompt, map[int]float64,
-	// []engine.Message, []engine.Tool, format
-	raw map[string]string // as they were written; the given ones only
+	defaults map[string]any // of the route; not to be changed
+	// typed are string, bool, int64, float64, []string, []int64, []prompt,
+	// map[int]float64, []engine.Message, []engine.Tool, format, or nil for what
+	// has no value, whatever its default.
+	typed map[string]any
+	raw   map[string]string // as they were written; the given ones only
+}
+
+// of returns the value of name, nil for none.
+func (v values) of(name string) any {
+	if x, set := v.typed[name]; set {
+		return x
+	}
+	return v.defaults[name]
 }
 
 // given says whether the request set name to something other than null.
@@ -20,18 +31,18 @@ func (v values) set(name string, value any, raw string) {
 
 // unset makes name absent.
 func (v values) unset(name string) {
-	delete(v.typed, name)
+	v.typed[name] = nil
 	delete(v.raw, name)
 }
 
-func (v values) text(name string) string    { s, _ := v.typed[name].(string); return s }
-func (v values) flag(name string) bool      { b, _ := v.typed[name].(bool); return b }
-func (v values) int(name string) int        { n, _ := v.typed[name].(int64); return int(n) }
-func (v values) number(name string) float64 { x, _ := v.typed[name].(float64); return x }
-func (v values) texts(name string) []string { s, _ := v.typed[name].([]string); return s }
-func (v values) ints(name string) []int64   { s, _ := v.typed[name].([]int64); return s }
+func (v values) text(name string) string    { s, _ := v.of(name).(string); return s }
+func (v values) flag(name string) bool      { b, _ := v.of(name).(bool); return b }
+func (v values) int(name string) int        { n, _ := v.of(name).(int64); return int(n) }
+func (v values) number(name string) float64 { x, _ := v.of(name).(float64); return x }
+func (v values) texts(name string) []string { s, _ := v.of(name).([]string); return s }
+func (v values) ints(name string) []int64   { s, _ := v.of(name).([]int64); return s }
 
-func (v values) tools() []engine.Tool { t, _ := v.typed["tools"].([]engine.Tool); return t }
+func (v values) tools() []engine.Tool { t, _ := v.of("tools").([]engine.Tool); return t }
 
 // bestOf is how many candidates are asked for: n when best_of is absent (C25).
 func (v values) bestOf() int {
@@ -54,7 +65,7 @@ func (v values) lengthName() string {
 // logprobs is how many alternatives are asked for, -1 when none are: by a number,
 // or by true and top_logprobs.
 func (v values) logprobs() int {
-	switch wanted := v.typed["logprobs"].(type) {
+	switch wanted := v.of("logprobs").(type) {
 	case int64:
 		return int(wanted)
 	case bool:
