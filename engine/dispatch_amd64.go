@@ -227,3 +227,14 @@ func addValues(out []float32, weights [][blockLen]float32, values []uint16, dim,
 		}
 	}
 }
+
+func widenFloats(dst []float32, f format, x []byte) {
+	switch {
+	case kernels == levelPlain || len(dst) == 0:
+		plainWidenFloats(dst, f, x)
+	case f == f16:
+		widenF16AVX2(&dst[0], &x[0], len(dst))
+	case f == bf16:
+		widenBF16AVX2(&dst[0], &x[0], len(dst))
+	}
+}

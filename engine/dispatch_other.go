@@ -35,3 +35,5 @@ func dotKeys(scores [][blockLen]float32, queries []float32, keys []uint16, n int
 func addValues(out []float32, weights [][blockLen]float32, values []uint16, dim, n, from, to int) {
 	eachAddValues(out, weights, values, dim, n, from, to)
 }
+
+func widenFloats(dst []float32, f format, x []byte) { plainWidenFloats(dst, f, x) }

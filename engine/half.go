@@ -1,6 +1,9 @@
 package engine
 
-import "math"
+import (
+	"encoding/binary"
+	"math"
+)
 
 // widened holds the value of every half-precision number.
 var widened = func() *[1 << 16]float32 {
@@ -56,3 +59,17 @@ func plainNarrow16(dst []uint16, x []float32) {
 
 // brain widens a BF16 number, the upper half of an F32.
 func brain(h uint16) float32 { return math.Float32frombits(uint32(h) << 16) }
+
+// plainWidenFloats widens len(dst) numbers of F16 or BF16.
+//
+//go:norace
+func plainWidenFloats(dst []float32, f format, x []byte) {
+	for i := range dst {
+		h := binary.LittleEndian.Uint16(x[2*i:])
+		if f == f16 {
+			dst[i] = widened[h]
+		} else {
+			dst[i] = brain(h)
+		}
+	}
+}

@@ -37975,3 +37975,47 @@ again:
 	JNZ        again
 	VZEROUPPER
 	RET
+
+// func widenF16AVX2(dst *float32, x *byte, n int)
+// Requires: AVX, F16C
+TEXT ·widenF16AVX2(SB), NOSPLIT, $0-24
+	MOVQ dst+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ n+16(FP), DX
+	XORQ BX, BX
+	SHLQ $0x02, DX
+
+again255:
+	VCVTPH2PS (CX), Y0
+	VMOVUPS   Y0, (AX)(BX*1)
+	VCVTPH2PS 16(CX), Y0
+	VMOVUPS   Y0, 32(AX)(BX*1)
+	ADDQ      $0x20, CX
+	ADDQ      $0x00000040, BX
+	CMPQ      BX, DX
+	JL        again255
+	VZEROUPPER
+	RET
+
+// func widenBF16AVX2(dst *float32, x *byte, n int)
+// Requires: AVX, AVX2
+TEXT ·widenBF16AVX2(SB), NOSPLIT, $0-24
+	MOVQ dst+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ n+16(FP), DX
+	XORQ BX, BX
+	SHLQ $0x02, DX
+
+again256:
+	VPMOVZXWD (CX), Y0
+	VPSLLD    $0x10, Y0, Y0
+	VMOVUPS   Y0, (AX)(BX*1)
+	VPMOVZXWD 16(CX), Y0
+	VPSLLD    $0x10, Y0, Y0
+	VMOVUPS   Y0, 32(AX)(BX*1)
+	ADDQ      $0x20, CX
+	ADDQ      $0x00000040, BX
+	CMPQ      BX, DX
+	JL        again256
+	VZEROUPPER
+	RET

@@ -290,3 +290,9 @@ func pause(n int)
 //
 //go:noescape
 func readAVX2(p *byte, n int)
+
+//go:noescape
+func widenF16AVX2(dst *float32, x *byte, n int)
+
+//go:noescape
+func widenBF16AVX2(dst *float32, x *byte, n int)

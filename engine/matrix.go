@@ -312,11 +312,16 @@ func (m *matrix) row(dst []float32, r int) {
 	}
 }
 
-// widenPanel sets dst, [cols, 16], to panel p of a matrix that is as in its
-// file; row is memory of length cols.
+// widenPanel sets dst, [cols, 16], to panel p of a matrix of F16, BF16 or as in
+// its file; row is memory of length cols.
 //
 //go:norace
 func (m *matrix) widenPanel(dst, row []float32, p int) {
+	if m.format != asFile {
+		qBytes, _ := m.panelBytes()
+		widenFloats(dst, m.format, m.quants[p*qBytes:(p+1)*qBytes])
+		return
+	}
 	clear(dst)
 	for lane := range min(panelRows, m.rows-p*panelRows) {
 		m.row(row, p*panelRows+lane)

@@ -133,7 +133,7 @@ func TestKernels(t *testing.T) {
 			}
 			m := pack(t, typ, rows, cols, data)
 			for kind, draw := range inputs {
-				for _, n := range []int{1, 2, 3, 5, 9, 16, 31} {
+				for _, n := range []int{1, 2, 3, 5, 9, 16, 31, 67} {
 					x := make([]float32, n*cols)
 					for i := range x {
 						x[i] = draw()

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/mmcloughlin/avo/attr"
 	. "github.com/mmcloughlin/avo/build"
@@ -367,6 +368,23 @@ func quantize256() {
 	ADDQ(U32(superBytes), dst)
 	DECQ(n)
 	JNZ(LabelRef("again"))
+	VZEROUPPER()
+	RET()
+}
+
+// widen writes a loop that widens n numbers, a multiple of 16, to F32.
+func widen(f float) {
+	TEXT(fmt.Sprintf("widen%sAVX2", strings.ToUpper(f.name)), attr.NOSPLIT, "func(dst *float32, x *byte, n int)")
+	Pragma("noescape")
+	dst, x := Load(Param("dst"), GP64()), Load(Param("x"), GP64())
+	eachVector(Load(Param("n"), GP64()), 16, func(i Register) {
+		for half := range 2 {
+			v := YMM()
+			f.load(avx2, Mem{Base: x, Disp: 16 * half}, v)
+			VMOVUPS(v, at(dst, i, 32*half))
+		}
+		ADDQ(Imm(32), x)
+	})
 	VZEROUPPER()
 	RET()
 }

@@ -33,6 +33,8 @@ func main() {
 	}
 	pause()
 	read()
+	widen(floats[1])
+	widen(floats[2])
 	Generate()
 }
 
