@@ -252,70 +252,17 @@ func q6K(s isa, n int) {
 	text(s, "q6K", n, signature)
 	k := newSuperKernel(s, n)
 	low, two := s.bytes(0x0f), s.bytes(0x30)
+	parts := [4][]VecVirtual{s.vecs(n), s.vecs(n), s.vecs(n), s.vecs(n)}
 	// avo takes v xor v for a use of what v was, so vectors are named once.
 	k.run(3072, q6Meta, func() {
 		isums, total := s.vecs(n), s.vecs(n)
 		for _, v := range total {
 			s.zero(v)
 		}
-		for sub := range 16 { // of 16 columns
-			group, part := sub/4, sub%4
-			for _, v := range isums {
-				if s == avx512 {
-					s.zero(v)
-				}
-			}
-			scale := s.vec()
-			VPMOVSXBD(Mem{Base: k.m, Disp: q6Scales + 16*sub + 8*k.pass}, scale)
-			var words VecVirtual
-			if s == avx2 { // pairs of equal words
-				words = s.vec()
-				t := s.vec()
-				VPSLLD(Imm(16), scale, t)
-				VPBLENDW(Imm(0xaa), t, scale, words)
-			}
-			for c := range 4 {
-				u, h := s.vec(), s.vec()
-				at := 768*group + 32*k.pass
-				s.load(Mem{Base: k.q, Disp: at + (part/2*4+c)*64}, u)
-				s.load(Mem{Base: k.q, Disp: at + 512 + c*64}, h)
-				if part%2 == 1 {
-					VPSRLW(Imm(4), u, u)
-				}
-				switch part {
-				case 0:
-					VPSLLW(Imm(4), h, h)
-				case 1:
-					VPSLLW(Imm(2), h, h)
-				case 3:
-					VPSRLW(Imm(2), h, h)
-				}
-				s.and(low, u, u)
-				s.and(two, h, h)
-				s.or(h, u, u)
-				for t := range n {
-					m := k.x.at(t, 16*sub+4*c)
-					if s == avx512 {
-						VPDPBUSD_BCST(m, u, isums[t])
-						continue
-					}
-					v := s.vec()
-					VPBROADCASTD(m, v)
-					VPMADDUBSW(v, u, v)
-					VPMADDWD(words, v, v)
-					VPADDD(v, total[t], total[t])
-				}
-			}
-			for t, v := range isums {
-				// u is 32 above the weight.
-				if m := k.x.at(t, superSums16+4*sub); s == avx2 {
-					VPBROADCASTD(m, v)
-				} else {
-					VPADDD_BCST(m, v, v)
-				}
-				VPMULLD(scale, v, v)
-				VPADDD(v, total[t], total[t])
-			}
+		if s == avx512 && n <= 2 {
+			k.q6KParts(total, parts, low, two)
+		} else {
+			k.q6KSubs(total, isums, low, two)
 		}
 		d := s.vec()
 		VCVTPH2PS(Mem{Base: k.m, Disp: kScale + 16*k.pass}, d)
@@ -323,4 +270,120 @@ func q6K(s isa, n int) {
 			k.scale(t, total[t], d, false)
 		}
 	})
+}
+
+// q6KSubs adds to total the integers of a superblock, 16 columns after 16.
+func (k *superKernel) q6KSubs(total, isums []VecVirtual, low, two VecVirtual) {
+	s, n := k.s, k.n
+	for sub := range 16 { // of 16 columns
+		group, part := sub/4, sub%4
+		for _, v := range isums {
+			if s == avx512 {
+				s.zero(v)
+			}
+		}
+		scale := s.vec()
+		VPMOVSXBD(Mem{Base: k.m, Disp: q6Scales + 16*sub + 8*k.pass}, scale)
+		var words VecVirtual
+		if s == avx2 { // pairs of equal words
+			words = s.vec()
+			t := s.vec()
+			VPSLLD(Imm(16), scale, t)
+			VPBLENDW(Imm(0xaa), t, scale, words)
+		}
+		for c := range 4 {
+			u, h := s.vec(), s.vec()
+			at := 768*group + 32*k.pass
+			s.load(Mem{Base: k.q, Disp: at + (part/2*4+c)*64}, u)
+			s.load(Mem{Base: k.q, Disp: at + 512 + c*64}, h)
+			if part%2 == 1 {
+				VPSRLW(Imm(4), u, u)
+			}
+			switch part {
+			case 0:
+				VPSLLW(Imm(4), h, h)
+			case 1:
+				VPSLLW(Imm(2), h, h)
+			case 3:
+				VPSRLW(Imm(2), h, h)
+			}
+			s.and(low, u, u)
+			s.and(two, h, h)
+			s.or(h, u, u)
+			for t := range n {
+				m := k.x.at(t, 16*sub+4*c)
+				if s == avx512 {
+					VPDPBUSD_BCST(m, u, isums[t])
+					continue
+				}
+				v := s.vec()
+				VPBROADCASTD(m, v)
+				VPMADDUBSW(v, u, v)
+				VPMADDWD(words, v, v)
+				VPADDD(v, total[t], total[t])
+			}
+		}
+		for t, v := range isums {
+			// u is 32 above the weight.
+			if m := k.x.at(t, superSums16+4*sub); s == avx2 {
+				VPBROADCASTD(m, v)
+			} else {
+				VPADDD_BCST(m, v, v)
+			}
+			VPMULLD(scale, v, v)
+			VPADDD(v, total[t], total[t])
+		}
+	}
+}
+
+// q6KParts does the same for few rows: it loads each vector once, for the four
+// times 16 columns that share it.
+func (k *superKernel) q6KParts(total []VecVirtual, parts [4][]VecVirtual, low, two VecVirtual) {
+	s := k.s
+	for group := range 4 {
+		for _, isums := range parts {
+			for _, v := range isums {
+				s.zero(v)
+			}
+		}
+		for c := range 4 {
+			h, l := s.vec(), []VecVirtual{s.vec(), s.vec()}
+			at := 768 * group
+			s.load(Mem{Base: k.q, Disp: at + c*64}, l[0])
+			s.load(Mem{Base: k.q, Disp: at + (4+c)*64}, l[1])
+			s.load(Mem{Base: k.q, Disp: at + 512 + c*64}, h)
+			for part, isums := range parts {
+				u, nibble := s.vec(), l[part/2]
+				switch part {
+				case 0:
+					VPSLLW(Imm(4), h, u)
+				case 1:
+					VPSLLW(Imm(2), h, u)
+				case 3:
+					VPSRLW(Imm(2), h, u)
+				}
+				if part == 2 {
+					s.and(two, h, u)
+				} else {
+					s.and(two, u, u)
+				}
+				if part%2 == 1 {
+					VPSRLW(Imm(4), nibble, nibble)
+				}
+				VPTERNLOGD(Imm(0xf8), low, nibble, u) // u | nibble & low
+				for t, v := range isums {
+					VPDPBUSD_BCST(k.x.at(t, 64*group+16*part+4*c), u, v)
+				}
+			}
+		}
+		for part, isums := range parts {
+			scale := s.vec()
+			VPMOVSXBD(Mem{Base: k.m, Disp: q6Scales + 16*(4*group+part)}, scale)
+			for t, v := range isums {
+				VPADDD_BCST(k.x.at(t, superSums16+4*(4*group+part)), v, v)
+				VPMULLD(scale, v, v)
+				VPADDD(v, total[t], total[t])
+			}
+		}
+	}
 }
