@@ -19,6 +19,7 @@ type call struct {
 	dialect    *dialect
 	route      *route
 	header     http.Header // of the request
+	remote     string      // address of the client
 	generator  Generator
 	hooks      hooks
 	log        *slog.Logger

@@ -39,6 +39,12 @@ var register = slices.Concat(
 	streamDefects,
 	candidateDefects,
 	beamDefects,
+	logprobDefects,
+	stopDefects,
+	eosDefects,
+	usageDefects,
+	contextDefects,
+	determinismDefects,
 )
 
 // Defects returns every defect that the simulator knows, in the order of the

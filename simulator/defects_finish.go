@@ -12,14 +12,14 @@ var finishDefects = []Defect{
 		Name:     "finish-eos",
 		Sentence: "finish_reason is eos where it should be stop.",
 		Stage:    "generate",
-		Clauses:  []string{"SCH-001", "SCH-002", "FIN-001", "FIN-006", "FIN-007", "FIN-008"},
+		Clauses:  []string{"SCH-001", "SCH-002", "FIN-001", "FIN-006", "FIN-007", "FIN-008", "LOG-005", "STP-009", "STP-013", "STP-014", "STP-023", "EOS-001"},
 		arm:      finishAs(engine.FinishStop, "eos"),
 	},
 	{
 		Name:     "finish-length-for-eos",
 		Sentence: "finish_reason is length when the model ends by itself.",
 		Stage:    "generate",
-		Clauses:  []string{"FIN-003"},
+		Clauses:  []string{"FIN-003", "LOG-005"},
 		arm: everyStep(func(c *call, s *engine.Step) {
 			if s.Finish == engine.FinishStop && len(c.request.Stop)+len(c.request.StopTokenIDs) == 0 {
 				s.Finish = engine.FinishLength
@@ -30,7 +30,7 @@ var finishDefects = []Defect{
 		Name:     "finish-length-for-stop",
 		Sentence: "finish_reason is length when a stop string matched.",
 		Stage:    "generate",
-		Clauses:  []string{"FIN-003", "FIN-006"},
+		Clauses:  []string{"FIN-003", "FIN-006", "STP-009", "STP-013", "STP-023"},
 		arm: everyStep(func(c *call, s *engine.Step) {
 			if s.Finish == engine.FinishStop && len(c.request.Stop) > 0 {
 				s.Finish = engine.FinishLength
@@ -41,7 +41,7 @@ var finishDefects = []Defect{
 		Name:     "finish-stop-for-length",
 		Sentence: "finish_reason is stop although max_tokens was reached.",
 		Stage:    "generate",
-		Clauses:  []string{"FIN-005", "FIN-009", "FIN-010", "FIN-011"},
+		Clauses:  []string{"FIN-005", "FIN-009", "FIN-010", "FIN-011", "EOS-002"},
 		Seen:     "LocalAI#3533",
 		arm:      finishAs(engine.FinishLength, engine.FinishStop),
 	},
@@ -49,7 +49,7 @@ var finishDefects = []Defect{
 		Name:     "stop-overcounted",
 		Sentence: "A choice that stops is counted with one token more than max_tokens allows.",
 		Stage:    "generate",
-		Clauses:  []string{"FIN-004"},
+		Clauses:  []string{"FIN-004", "LOG-005", "USE-003"},
 		arm: everyStep(func(c *call, s *engine.Step) {
 			if s.Finish == engine.FinishStop {
 				s.Generated = c.request.MaxTokens + 1
@@ -60,7 +60,7 @@ var finishDefects = []Defect{
 		Name:     "one-token-stops",
 		Sentence: "max_tokens 1 ends with stop.",
 		Stage:    "generate",
-		Clauses:  []string{"FIN-005", "FIN-009"},
+		Clauses:  []string{"FIN-005", "FIN-009", "EOS-002"},
 		arm: everyStep(func(c *call, s *engine.Step) {
 			if c.request.MaxTokens == 1 && s.Finish == engine.FinishLength {
 				s.Finish = engine.FinishStop
@@ -71,7 +71,7 @@ var finishDefects = []Defect{
 		Name:     "ignore-eos-ignored",
 		Sentence: "ignore_eos true is accepted and has no effect.",
 		Stage:    "generate",
-		Clauses:  []string{"FIN-009"},
+		Clauses:  []string{"FIN-009", "EOS-002"},
 		arm:      asked(func(_ *call, r *engine.Request) { r.IgnoreEOS = false }),
 	},
 	{
@@ -97,7 +97,7 @@ var finishDefects = []Defect{
 		Name:     "finish-copied",
 		Sentence: "Every choice of an answer has the finish_reason of the first.",
 		Stage:    "shape",
-		Clauses:  []string{"FIN-011"},
+		Clauses:  []string{"FIN-011", "STP-013"},
 		arm: func() arming {
 			return func(c *call) {
 				first := ""

@@ -291,7 +291,7 @@ var requestDefects = []Defect{
 		}),
 	},
 	{
-		Name: "max-tokens-one-less", Stage: "generate", Clauses: []string{"REQ-038", "FIN-003"},
+		Name: "max-tokens-one-less", Stage: "generate", Clauses: []string{"REQ-038", "FIN-003", "EOS-002"},
 		Sentence: "An answer of at most 33 tokens ends after 32.",
 		arm: asked(func(_ *call, r *engine.Request) {
 			if r.MaxTokens == 33 {
@@ -300,7 +300,7 @@ var requestDefects = []Defect{
 		}),
 	},
 	{
-		Name: "max-tokens-negative-unlimited", Stage: "decode", Clauses: []string{"REQ-039", "FIN-004"},
+		Name: "max-tokens-negative-unlimited", Stage: "decode", Clauses: []string{"REQ-039", "FIN-003", "FIN-004"},
 		Sentence: "max_tokens -1 is read as none.",
 		arm:      rewrite(instead("max_tokens", "-1", "")),
 	},
@@ -451,7 +451,7 @@ var requestDefects = []Defect{
 		}),
 	},
 	{
-		Name: "flag-string-truthy", Stage: "decode", Clauses: []string{"REQ-067"},
+		Name: "flag-string-truthy", Stage: "decode", Clauses: []string{"REQ-067", "EOS-004"},
 		Sentence: "Any text for ignore_eos is read as true.",
 		Seen:     "Azure Llama serverless; eureka-ml-insights 51",
 		arm:      rewrite(instead("ignore_eos", `"false"`, "true", `"true"`, "true")),

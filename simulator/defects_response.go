@@ -43,7 +43,7 @@ var responseDefects = []Defect{
 		Name:     "usage-missing",
 		Sentence: "Answers have no usage.",
 		Stage:    "shape",
-		Clauses:  []string{"SCH-001", "RSP-002"},
+		Clauses:  []string{"SCH-001", "RSP-002", "USE-001"},
 		arm:      answers(func(_ *call, o *object) { o.remove("usage") }),
 	},
 	{
@@ -179,7 +179,7 @@ var responseDefects = []Defect{
 		Name:     "n-ignored",
 		Sentence: "n above 1 is accepted and one choice returned, but by beam search.",
 		Stage:    "generate",
-		Clauses:  []string{"RSP-013", "STR-019", "BST-003", "BST-005", "REQ-055"},
+		Clauses:  []string{"REQ-055", "RSP-013", "STR-019", "BST-003", "BST-005", "STP-013"},
 		Seen:     "ollama#6948",
 		arm: asked(func(_ *call, r *engine.Request) {
 			if !r.UseBeamSearch {
@@ -191,7 +191,7 @@ var responseDefects = []Defect{
 		Name:     "choices-empty",
 		Sentence: "n above 1 is answered with no choices, but by beam search.",
 		Stage:    "shape",
-		Clauses:  []string{"SCH-001", "RSP-013", "BST-003", "BST-005", "REQ-055"},
+		Clauses:  []string{"SCH-001", "REQ-055", "RSP-013", "BST-003", "BST-005", "EOS-002", "USE-007"},
 		arm: answers(func(c *call, o *object) {
 			if c.request.N > 1 && !c.request.UseBeamSearch {
 				o.set("choices", "[]")
@@ -242,7 +242,7 @@ var responseDefects = []Defect{
 		Name:     "finish-null",
 		Sentence: "finish_reason of the second and later choices of an answer is null.",
 		Stage:    "shape",
-		Clauses:  []string{"SCH-001", "RSP-018"},
+		Clauses:  []string{"SCH-001", "RSP-018", "STP-013", "EOS-002"},
 		arm: answerChoices(func(_ *call, i int, o *object) {
 			if i > 0 {
 				o.set("finish_reason", "null")
@@ -253,7 +253,7 @@ var responseDefects = []Defect{
 		Name:     "finish-missing",
 		Sentence: "The second and later choices of an answer have no finish_reason.",
 		Stage:    "shape",
-		Clauses:  []string{"SCH-001", "RSP-018"},
+		Clauses:  []string{"SCH-001", "RSP-018", "STP-013", "EOS-002"},
 		arm: answerChoices(func(_ *call, i int, o *object) {
 			if i > 0 {
 				o.remove("finish_reason")
@@ -264,7 +264,7 @@ var responseDefects = []Defect{
 		Name:     "logprobs-empty-object",
 		Sentence: "logprobs is {} instead of null when none are asked for, on the completions route.",
 		Stage:    "shape",
-		Clauses:  []string{"SCH-001", "RSP-019"},
+		Clauses:  []string{"SCH-001", "RSP-019", "LOG-001"},
 		arm: answerChoices(func(_ *call, _ int, o *object) {
 			if o.get("logprobs") == "null" {
 				o.set("logprobs", "{}")
@@ -275,7 +275,7 @@ var responseDefects = []Defect{
 		Name:     "prompt-echoed",
 		Sentence: "Texts on the completions route begin with the prompt.",
 		Stage:    "generate",
-		Clauses:  []string{"RSP-021"},
+		Clauses:  []string{"RSP-021", "LOG-007", "LOG-022", "STP-001", "STP-002", "STP-003", "STP-005", "STP-009", "STP-013", "STP-018", "DET-001", "DET-017"},
 		arm: allSteps(func(c *call, steps engine.Steps) engine.Steps {
 			return func(yield func(engine.Step, error) bool) {
 				echoed := map[int]bool{}
@@ -305,7 +305,7 @@ var responseDefects = []Defect{
 		Name:     "error-with-200",
 		Sentence: "The refusal of a top_p out of range has the status 200.",
 		Stage:    "wire",
-		Clauses:  []string{"SCH-001", "RSP-002", "RSP-011", "RSP-022"},
+		Clauses:  []string{"SCH-001", "RSP-002", "RSP-011", "RSP-022", "USE-001"},
 		Seen:     "preloop#121",
 		arm: always(func(c *call) {
 			c.hooks.refuse = append(c.hooks.refuse, func(_ *call, w http.ResponseWriter, r *refusal) bool {
@@ -338,28 +338,28 @@ var responseDefects = []Defect{
 		Name:     "invalid-utf8",
 		Sentence: "The text of the second and later choices of an answer ends with a byte that is not UTF-8.",
 		Stage:    "shape",
-		Clauses:  []string{"RSP-023"},
+		Clauses:  []string{"RSP-023", "STP-013"},
 		arm:      answerChoices(afterText("\xff")),
 	},
 	{
 		Name:     "lone-surrogate",
 		Sentence: `The text of the second and later choices of an answer ends with \ud83d, half of a character.`,
 		Stage:    "shape",
-		Clauses:  []string{"RSP-023"},
+		Clauses:  []string{"RSP-023", "STP-013"},
 		arm:      answerChoices(afterText(`\ud83d`)),
 	},
 	{
 		Name:     "usage-strings",
 		Sentence: "The numbers of usage are strings.",
 		Stage:    "shape",
-		Clauses:  []string{"SCH-001", "RSP-026"},
+		Clauses:  []string{"SCH-001", "RSP-026", "USE-001"},
 		arm:      answers(usageAs(func(raw string) string { return `"` + raw + `"` })),
 	},
 	{
 		Name:     "usage-floats",
 		Sentence: "The numbers of usage have decimal points.",
 		Stage:    "shape",
-		Clauses:  []string{"RSP-026"},
+		Clauses:  []string{"RSP-026", "USE-009"},
 		arm:      answers(usageAs(func(raw string) string { return raw + ".0" })),
 	},
 	{

@@ -44,7 +44,7 @@ var streamDefects = []Defect{
 		Name:     "sse-no-blank-line",
 		Sentence: "Events follow each other without a blank line.",
 		Stage:    "wire",
-		Clauses:  []string{"STR-002", "STR-006"},
+		Clauses:  []string{"STR-002", "STR-006", "STP-015", "EOS-003"},
 		arm: allFrames(eachFrame(func(_ int, b []byte) []byte {
 			return b[:len(b)-1]
 		})),
@@ -119,7 +119,7 @@ var streamDefects = []Defect{
 		Name:     "event-after-done",
 		Sentence: "A chunk without choices follows [DONE].",
 		Stage:    "wire",
-		Clauses:  []string{"STR-007"},
+		Clauses:  []string{"STR-007", "USE-009", "USE-010"},
 		arm: allFrames(func(c *call, in iter.Seq[[]byte]) iter.Seq[[]byte] {
 			return func(yield func([]byte) bool) {
 				for b := range in {
@@ -290,7 +290,7 @@ var streamDefects = []Defect{
 		Name:     "first-token-dropped",
 		Sentence: "Streams lack the first text of each choice.",
 		Stage:    "generate",
-		Clauses:  []string{"STR-018", "STR-040"},
+		Clauses:  []string{"STR-018", "STR-040", "STP-015", "EOS-003"},
 		arm: streamedText(func(i int, text string) string {
 			if i == 0 {
 				return ""
@@ -302,7 +302,7 @@ var streamDefects = []Defect{
 		Name:     "token-doubled",
 		Sentence: "Streams say the second text of each choice twice.",
 		Stage:    "generate",
-		Clauses:  []string{"STR-018", "STR-040"},
+		Clauses:  []string{"STR-018", "STR-040", "STP-015", "EOS-003"},
 		arm: streamedText(func(i int, text string) string {
 			if i == 1 {
 				return text + text
@@ -336,7 +336,7 @@ var streamDefects = []Defect{
 		Name:     "stop-kept",
 		Sentence: "The text ends with the stop string that matched.",
 		Stage:    "generate",
-		Clauses:  []string{"FIN-007", "STR-020"},
+		Clauses:  []string{"FIN-007", "STR-020", "STP-001", "STP-002", "STP-003", "STP-005", "STP-008", "STP-009", "STP-013", "STP-018"},
 		Seen:     "text-generation-inference#1254, vllm#2577",
 		arm: lateStop(func(*call) bool { return true }, func(text, stop string, sent int) string {
 			return text[sent : strings.Index(text, stop)+len(stop)]
@@ -413,7 +413,7 @@ var streamDefects = []Defect{
 		Name:     "stream-error-in-200",
 		Sentence: "A refused stream is a 200 with an error event.",
 		Stage:    "wire",
-		Clauses:  []string{"STR-025"},
+		Clauses:  []string{"STR-025", "CTX-009"},
 		Seen:     "preloop#121",
 		arm: always(func(c *call) {
 			c.hooks.refuse = append(c.hooks.refuse, func(c *call, w http.ResponseWriter, r *refusal) bool {
@@ -486,7 +486,7 @@ var streamDefects = []Defect{
 		Name:     "chunks-doubled",
 		Sentence: "Every chunk with text is sent twice.",
 		Stage:    "shape",
-		Clauses:  []string{"STR-018", "STR-035", "STR-037", "STR-040"},
+		Clauses:  []string{"STR-018", "STR-035", "STR-037", "STR-040", "STP-015", "EOS-003"},
 		arm: allChunks(eachChunk(func(b []byte) [][]byte {
 			if chunkText(b) != "" {
 				return [][]byte{b, b}

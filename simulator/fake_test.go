@@ -68,7 +68,11 @@ func (f *fake) candidate(i int, r engine.Request) []engine.Step {
 	logprob := -2 + 0.1*float64(i)
 	for n := 1; ; n++ {
 		if n-1 == len(words) && !r.IgnoreEOS { // EOS
-			steps = append(steps, engine.Step{Choice: i, Finish: engine.FinishStop, Generated: n, CumulativeLogprob: sum + logprob})
+			end := engine.Step{Choice: i, Finish: engine.FinishStop, Generated: n, CumulativeLogprob: sum + logprob}
+			if r.KeepSpecialTokens {
+				end.Text = "<end>"
+			}
+			steps = append(steps, end)
 			break
 		}
 		word := words[(n-1)%len(words)]
@@ -88,7 +92,9 @@ func (f *fake) candidate(i int, r engine.Request) []engine.Step {
 				return cut(append(steps, s), at)
 			}
 		}
-		if n == r.MaxTokens || len(r.Prompt)+n == f.context {
+		if slices.Contains(r.StopTokenIDs, n) { // stays in the text
+			s.Finish = engine.FinishStop
+		} else if n == r.MaxTokens || len(r.Prompt)+n == f.context {
 			s.Finish = engine.FinishLength
 		}
 		steps = append(steps, s)

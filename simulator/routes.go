@@ -191,6 +191,7 @@ func (d *deployment) newCall(ctx context.Context, header http.Header, m mount, p
 // infer answers a request to an inference route.
 func (d *deployment) infer(w http.ResponseWriter, r *http.Request, m mount, id string) {
 	c := d.newCall(r.Context(), r.Header, m, r.URL.Path, id)
+	c.remote = r.RemoteAddr
 	if sent := recorderOf(w); sent != nil {
 		c.begun = sent.begun
 		sent.call = c

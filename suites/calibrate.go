@@ -51,6 +51,8 @@ type Sample struct {
 	Answer string
 	// Tokens is usage.completion_tokens of the answer, 0 if not reported.
 	Tokens int
+	// Prompted is usage.prompt_tokens, 0 if not reported.
+	Prompted int
 }
 
 func (s Sample) known() bool { return s.Prompt != "" }
@@ -175,7 +177,7 @@ func (s *session) findLong(ctx context.Context, f *Facts) {
 		if !r.ok() || counted && n < longEnough || len(text) < 2*longEnough {
 			continue
 		}
-		f.Long = Sample{prompt, text, n}
+		f.Long = Sample{Prompt: prompt, Answer: text, Tokens: n}
 		f.learn("an answer that goes on", true, "%d tokens after %q", n, prompt)
 		return
 	}
@@ -192,7 +194,7 @@ func (s *session) findShort(ctx context.Context, f *Facts) {
 		if !r.ok() || len(c) == 0 || r.firstText() == "" || c[0].Get("finish_reason").String() == "length" || n >= shortTokens {
 			continue
 		}
-		f.Short = Sample{prompt, r.firstText(), n}
+		f.Short = Sample{Prompt: prompt, Answer: r.firstText(), Tokens: n, Prompted: int(r.doc.Get("usage.prompt_tokens").Int())}
 		f.learn("an answer that ends by itself", true, "%d tokens after %q", n, prompt)
 		break
 	}
@@ -218,7 +220,7 @@ func (s *session) findWide(ctx context.Context, f *Facts) {
 		text := r.firstText()
 		if r.ok() && !strings.ContainsRune(text, utf8.RuneError) && strings.ContainsFunc(text, func(c rune) bool { return utf8.RuneLen(c) >= 3 }) {
 			n, _ := r.completionTokens()
-			f.Wide = Sample{prompt, text, n}
+			f.Wide = Sample{Prompt: prompt, Answer: text, Tokens: n}
 			f.learn("an answer with multi-byte characters", true, "%s after %q", strconv.Quote(shorten(text, 40)), prompt)
 			return
 		}
@@ -234,7 +236,7 @@ var integers = regexp.MustCompile(`\d+`)
 // findContext reads the context length from the refusal of an absurd
 // max_tokens (K5). A target that accepts it keeps its limit to itself.
 func (s *session) findContext(ctx context.Context, f *Facts) {
-	if !f.Short.known() || f.IgnoreEOS == Refused {
+	if !f.Short.known() {
 		f.learn("context length", false, "not looked for: no short answer to ask it with")
 		return
 	}

@@ -126,6 +126,12 @@ var probes = slices.Concat(
 	rspProbes,
 	bstProbes,
 	beamProbes,
+	logProbes,
+	stpProbes,
+	eosProbes,
+	useProbes,
+	ctxProbes,
+	detProbes,
 )
 
 var probeByName = func() map[string]*probe {

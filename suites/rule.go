@@ -21,7 +21,9 @@ type rule struct {
 	// endpoint makes the rule judge once for the whole endpoint, on the first
 	// of its routes that is served.
 	endpoint bool
-	judge    func(*Case)
+	// across gives the case the replies of the other routes too.
+	across bool
+	judge  func(*Case)
 }
 
 // A Case is one clause before the judge on one route.
@@ -30,8 +32,10 @@ type Case struct {
 	Profile schemas.Profile
 	Facts   *Facts
 
-	replies []*reply                  // of the route, in the order of arrival
-	why     func(probe string) string // why a probe was not sent
+	replies []*reply // of the route, in the order of arrival
+	// elsewhere are the replies of every route, where the rule asks for them.
+	elsewhere map[schemas.Route][]*reply
+	why       func(probe string) string // why a probe was not sent
 
 	findings []reports.Finding
 	noted    []string       // what was seen where more than one way is right
@@ -139,12 +143,7 @@ func (c *Case) answered(name string) []*reply {
 			out = append(out, r)
 			continue
 		}
-		p := probeByName[name]
-		if p != nil && r.refused() && r.names(p.tests...) {
-			c.settle(reports.Unsupported, fmt.Sprintf("the target refuses %s (HTTP %d): %s", strings.Join(p.tests, ", "), r.status(), shorten(r.message(), 120)))
-		} else {
-			c.inconclusive("probe %s was refused (HTTP %d): %s", name, r.status(), shorten(r.message(), 120))
-		}
+		c.declined(r)
 	}
 	return out
 }

@@ -175,7 +175,7 @@ func ignoreEOSNeverStops(c *Case) {
 		return
 	}
 	for _, r := range c.every(func(r *reply) bool {
-		return r.ok() && r.req.Get("ignore_eos").Bool() && !r.req.Get("stop").Exists() && (r.doc.IsObject() || len(r.chunks) > 0)
+		return r.ok() && r.req.Get("ignore_eos").Bool() && !r.req.Get("stop").Exists() && len(r.req.Get("stop_token_ids").Array()) == 0 && (r.doc.IsObject() || len(r.chunks) > 0)
 	}, "no answer with ignore_eos came") {
 		where, values := r.reasons()
 		for i, v := range values {

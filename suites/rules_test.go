@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/touchstone-llm/touchstone/exchange"
 	"github.com/touchstone-llm/touchstone/reports"
@@ -103,7 +104,7 @@ func (m made) probabilities() string {
 		q, _ := json.Marshal(p)
 		lps, toks = append(lps, fmt.Sprint(m.logprobs[i])), append(toks, string(q))
 		tops, offs = append(tops, fmt.Sprintf("{%s:%v}", q, m.logprobs[i])), append(offs, fmt.Sprint(at))
-		at += len(p)
+		at += utf8.RuneCountInString(p)
 	}
 	return fmt.Sprintf(`{"tokens":[%s],"token_logprobs":[%s],"top_logprobs":[%s],"text_offset":[%s]}`,
 		strings.Join(toks, ","), strings.Join(lps, ","), strings.Join(tops, ","), strings.Join(offs, ","))
@@ -176,10 +177,17 @@ func refusal(probe string, sent body, param, message string) transcript {
 		body: fmt.Sprintf(`{"error":{"message":%q,"type":"invalid_request_error","param":%q,"code":null}}`, message, param)}
 }
 
+// words are n tokens; two of them are words without a number, as stop strings
+// inside of words need.
 func words(n int) []string {
 	var out []string
 	for i := range n {
-		out = append(out, fmt.Sprintf(" w%02d", i))
+		out = append(out, fmt.Sprintf(" w%02d", i%48)) // a long answer says things again
+	}
+	for i, w := range []string{" gardens", " seven"} {
+		if n > 6+i {
+			out[6+i] = w
+		}
 	}
 	return out
 }
@@ -194,8 +202,8 @@ func good(dialect string, route schemas.Route) (*Facts, []transcript) {
 	wide := made{pieces: []string{"안녕", "하세요"}, reason: "stop"}
 	f := &Facts{
 		Route: route, target: Target{Dialect: dialect}, Served: true, Repeatable: true, IgnoreEOS: Honoured, Capped: sixteen.text(), Context: 64,
-		Long: Sample{plainPrompt(route), long.text(), longTokens}, Short: Sample{shortPrompts[0], short.text(), 4},
-		Wide: Sample{widePrompts[0], wide.text(), 2}, Filler: Sample{"f", "", 59},
+		Long: Sample{Prompt: plainPrompt(route), Answer: long.text(), Tokens: longTokens}, Short: Sample{Prompt: shortPrompts[0], Answer: short.text(), Tokens: 4, Prompted: 5},
+		Wide: Sample{Prompt: widePrompts[0], Answer: wide.text(), Tokens: 2}, Filler: Sample{Prompt: "f", Tokens: 59},
 	}
 	greedy := func(n int, more body) body { return body{"temperature": 0, "max_tokens": n}.with(more) }
 	stop := stopSlice(long.text())
@@ -230,8 +238,8 @@ func good(dialect string, route schemas.Route) (*Facts, []transcript) {
 		streamly(route, "n3.stream", body{"n": 3, "max_tokens": 4, "ignore_eos": true}, made{words(4), "length", nil}, made{words(4), "length", nil}, made{words(4), "length", nil}),
 		plainly(route, "nonce", body{"max_tokens": 24, "prompt": nonces[0]}, made{[]string{"Indeed."}, "stop", nil}),
 		plainly(route, "model", body{"max_tokens": 1, "model": "other"}, made{words(1), "length", nil}),
-		plainly(route, "logprobs", greedy(3, body{"logprobs": 2}), choice(3, "length", -0.5)),
-		streamly(route, "logprobs.stream", greedy(3, body{"logprobs": 2}), choice(3, "length", -0.5)),
+		plainly(route, "logprobs", greedy(capped, body{"logprobs": 2}), choice(capped, "length", -0.5)),
+		streamly(route, "logprobs.stream", greedy(capped, body{"logprobs": 2}), choice(capped, "length", -0.5)),
 		refusal("best_of.less", body{"n": 3, "best_of": 2}, "best_of", "best_of must be greater than n"),
 		refusal("best_of.equal", body{"n": 2, "best_of": 2}, "best_of", "best_of must be greater than n"),
 		plainly(route, "best_of.one", body{"n": 1, "best_of": 1, "max_tokens": 8}, made{words(8), "length", nil}),
@@ -268,6 +276,12 @@ func good(dialect string, route schemas.Route) (*Facts, []transcript) {
 // goodParts are what a good target answers to the probes of further areas.
 var goodParts = []func(*Facts) []transcript{
 	reqGood,
+	logGood,
+	stpGood,
+	eosGood,
+	useGood,
+	ctxGood,
+	detGood,
 }
 
 // A goodCase is a target without fault: what calibration learns of it, and what
@@ -297,6 +311,14 @@ func goodOf(dialect string, route schemas.Route) goodCase {
 // judge judges replies against a clause of that level.
 func judge(id string, level schemas.Level, f *Facts, rs []*reply) ruling {
 	c := &Case{Route: f.Route, Profile: schemas.Interop, Facts: f, replies: rs, why: func(string) string { return "" }}
+	if r := ruleOf(id); r.across {
+		c.elsewhere = map[schemas.Route][]*reply{f.Route: rs}
+		for _, route := range []schemas.Route{schemas.Completions, schemas.Chat} {
+			if route != f.Route {
+				c.elsewhere[route] = goodOf(f.target.dialect(), route).replies
+			}
+		}
+	}
 	return c.rule(ruleOf(id), level)
 }
 
@@ -321,6 +343,12 @@ var faults = slices.Concat(
 	strFaults,
 	bstFaults,
 	beamFaults,
+	logFaults,
+	stpFaults,
+	eosFaults,
+	useFaults,
+	ctxFaults,
+	detFaults,
 )
 
 // onlyOnce edits the first transcript that it is given.

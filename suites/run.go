@@ -30,6 +30,12 @@ var rules = slices.Concat(
 	strRules,
 	bstRules,
 	beamRules,
+	logRules,
+	stpRules,
+	eosRules,
+	useRules,
+	ctxRules,
+	detRules,
 )
 
 // Enforced lists the ids of the clauses that have a rule.
@@ -171,7 +177,7 @@ func (k *check) start(ctx context.Context, facts []*Facts, last bool) {
 			continue
 		}
 		for _, c := range k.clauses {
-			if !slices.Contains(k.routes(c), f.Route) || k.unclaimed(c) != "" {
+			if !slices.Contains(k.routes(c), f.Route) && !ruleOf(c.ID).across || k.unclaimed(c) != "" {
 				continue
 			}
 			for _, name := range ruleOf(c.ID).reads {
@@ -244,14 +250,27 @@ func (k *check) judge(ctx context.Context, c schemas.Clause) (v reports.Verdict)
 			rulings = append(rulings, ruling{status: reports.Inconclusive, reason: "the run was interrupted"})
 			continue
 		}
-		replies := k.replies(route)
-		slices.SortFunc(replies, func(a, b *reply) int { return cmp.Compare(a.ID, b.ID) })
+		var elsewhere map[schemas.Route][]*reply
+		if rule.across {
+			elsewhere = map[schemas.Route][]*reply{}
+			for _, other := range k.target.Routes {
+				k.futures.wait(ctx, other, rule.reads...)
+				elsewhere[other] = k.inOrder(other)
+			}
+		}
 		rulings = append(rulings, (&Case{
-			Route: route, Profile: k.opts.Profile, Facts: f, replies: replies,
+			Route: route, Profile: k.opts.Profile, Facts: f, replies: k.inOrder(route), elsewhere: elsewhere,
 			why: func(probe string) string { return k.futures.why(route, probe) },
 		}).rule(rule, c.Level(k.opts.Profile)))
 	}
 	return merge(c, k.opts.Profile, rulings)
+}
+
+// inOrder are the replies of a route in the order of their ids.
+func (k *check) inOrder(route schemas.Route) []*reply {
+	replies := k.replies(route)
+	slices.SortFunc(replies, func(a, b *reply) int { return cmp.Compare(a.ID, b.ID) })
+	return replies
 }
 
 // result is the document of the run; clauses without a verdict were not

@@ -1,0 +1,23 @@
+package suites
+
+import "strings"
+
+// fourWords make prompts of any length, each a beginning of the next.
+const fourWords = "one two three four"
+
+// useProbes are about usage (USE).
+var useProbes = []probe{
+	{name: "words", asks: func(f *Facts) []ask {
+		var out []ask
+		for _, n := range []int{1, 2, 4} {
+			out = append(out, ask{prompt: strings.TrimSpace(strings.Repeat(fourWords+" ", n)), body: f.greedy(1)})
+		}
+		return out
+	}},
+	{name: "usage.stream", tests: []string{"stream_options"}, asks: func(f *Facts) []ask {
+		return []ask{{prompt: plainPrompt(f.Route), body: f.greedy(capped).with(body{"stream": true, "stream_options": body{"include_usage": true}})}}
+	}},
+	{name: "usage.stream.n", tests: []string{"stream_options", "n"}, dialects: logDialects, asks: func(f *Facts) []ask {
+		return []ask{{prompt: plainPrompt(f.Route), body: f.endless(body{"n": 2, "temperature": 1, "max_tokens": 8, "stream": true, "stream_options": body{"include_usage": true}})}}
+	}},
+}
