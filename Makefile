@@ -4,8 +4,9 @@ GO       ?= go
 BIN      := bin/touchstone
 PROFILE  ?= interop
 OUT      ?= reports/check
+SOAK     ?= 10m
 
-.PHONY: build check test test-clients lint bench fmt fuzz invariance soak golden asm tidy clean model model-eval
+.PHONY: build check test test-clients lint bench bench-serve soak-serve fmt fuzz invariance soak golden asm tidy clean model model-eval
 
 build: ## build bin/touchstone
 	$(GO) build -o $(BIN) .
@@ -31,6 +32,12 @@ lint: ## gofmt, go vet, staticcheck, go.mod tidy
 
 bench: ## benchmarks of the engine, the simulator and the judge
 	$(GO) test -run '^$$' -bench . -benchmem ./...
+
+bench-serve: build ## the server against a bare net/http handler, and TOUCHSTONE_LLMD_SIM=its binary: rates, latency, start-up, memory
+	TOUCHSTONE_BENCH=1 $(GO) test ./cli -run 'TestBench' -count 1 -v | grep -v '^=== '
+
+soak-serve: ## 200 mixed clients for SOAK, one in twenty cut, under the race detector: what is left over?
+	TOUCHSTONE_SOAK=$(SOAK) $(GO) test -race ./cli -run 'TestSoakServe' -count 1 -v -timeout 60m | grep -v '^=== '
 
 fuzz: ## every fuzz target for a short while each
 	@for p in $$($(GO) list ./...); do for f in $$($(GO) test -list '^Fuzz' $$p | grep '^Fuzz'); do \

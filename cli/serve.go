@@ -11,6 +11,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"reflect"
+	"runtime/debug"
 	"strings"
 	"syscall"
 	"time"
@@ -116,6 +117,9 @@ several endpoints, each with its keys, quota, filters, latency and faults:
 }
 
 func (c *serveCmd) Run(ctx context.Context, s *streams) error {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(400) // the heap is small: a few MB more are worth the time of half the requests
+	}
 	log, err := c.logger(s)
 	if err != nil {
 		return err

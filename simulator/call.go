@@ -122,7 +122,7 @@ func (c *call) respond(ctx context.Context, w http.ResponseWriter) {
 		c.stream(ctx, w, steps)
 		return
 	}
-	choices, err := engine.Collect(steps, c.choices())
+	choices, err := collect(steps, c.choices())
 	switch {
 	case ctx.Err() != nil: // the client has gone
 	case err != nil:

@@ -20,12 +20,17 @@ var describing = []page{
 // describe returns the OpenAPI document of what is served: below a base of the
 // dialect there, at the root of all.
 func (d *deployment) describe(m mount, _ string) ([]byte, *refusal) {
-	return d.site.openapi[m.base], nil
+	documents, err := d.site.openapi()
+	if err != nil {
+		d.server.log.Error("OpenAPI document", "error", err)
+		return nil, internal()
+	}
+	return documents[m.base], nil
 }
 
 // describe makes the documents, by the prefix below which they are served.
-func (s *site) describe() error {
-	s.openapi = map[string][]byte{}
+func (s *site) describe() (map[string][]byte, error) {
+	documents := map[string][]byte{}
 	var all []part
 	for _, d := range s.dialects {
 		p := part{dialect: d, prefix: s.prefix(d)}
@@ -33,14 +38,14 @@ func (s *site) describe() error {
 		if d.base != "" {
 			document, err := join(d.base, []part{{dialect: d}})
 			if err != nil {
-				return err
+				return nil, err
 			}
-			s.openapi[d.base] = document
+			documents[d.base] = document
 		}
 	}
 	document, err := join("/", all)
-	s.openapi[""] = document
-	return err
+	documents[""] = document
+	return documents, err
 }
 
 // A part is a dialect in a document that describes several.

@@ -149,3 +149,27 @@ func (c *call) askedFor(ttft bool, d time.Duration) {
 		c.deployment.metrics.askedITL.Observe(d.Seconds())
 	}
 }
+
+// collect joins the steps of n choices. With an error it returns none.
+func collect(steps engine.Steps, n int) ([]engine.Choice, error) {
+	choices := make([]engine.Choice, n)
+	texts := make([][]byte, n)
+	for s, err := range steps {
+		if err != nil {
+			return nil, err
+		}
+		c := &choices[s.Choice]
+		if texts[s.Choice] == nil {
+			texts[s.Choice] = make([]byte, 0, 256)
+		}
+		texts[s.Choice] = append(texts[s.Choice], s.Text...)
+		c.Tokens = append(c.Tokens, s.Tokens...)
+		c.Finish = s.Finish
+		c.Generated = s.Generated
+		c.CumulativeLogprob = s.CumulativeLogprob
+	}
+	for i := range choices {
+		choices[i].Text = string(texts[i])
+	}
+	return choices, nil
+}

@@ -2,7 +2,7 @@ package simulator
 
 import (
 	"crypto/rand"
-	"fmt"
+	encoding "encoding/hex"
 )
 
 // newUUID returns a random UUID (version 4).
@@ -11,5 +11,14 @@ func newUUID() string {
 	_, _ = rand.Read(b[:]) // never fails
 	b[6] = b[6]&0x0f | 0x40
 	b[8] = b[8]&0x3f | 0x80
-	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
+	var text [36]byte
+	at := 0
+	for i, part := range [][]byte{b[:4], b[4:6], b[6:8], b[8:10], b[10:]} {
+		if i > 0 {
+			text[at] = '-'
+			at++
+		}
+		at += encoding.Encode(text[at:], part)
+	}
+	return string(text[:])
 }

@@ -66,11 +66,20 @@ func newMetrics(s *Server) *metrics {
 type deploymentMetrics struct {
 	prompt, generated                   prometheus.Counter
 	ttft, itl, e2e, askedTTFT, askedITL prometheus.Observer
+	stop, length                        prometheus.Counter // of success
+	ok                                  map[*route]prometheus.Counter
 }
 
 func (m *metrics) of(d *deployment) deploymentMetrics {
-	l := []string{d.model, d.endpoint, d.name}
+	l := d.labels()
+	ok := map[*route]prometheus.Counter{}
+	for _, mount := range d.site.mounts {
+		if mount.route != nil {
+			ok[mount.route] = m.requests.WithLabelValues(d.labels(mount.dialect.name, mount.route.name, "200")...)
+		}
+	}
 	return deploymentMetrics{
+		ok: ok, stop: m.success.WithLabelValues(d.labels("stop")...), length: m.success.WithLabelValues(d.labels("length")...),
 		prompt: m.prompt.WithLabelValues(l...), generated: m.generated.WithLabelValues(l...),
 		ttft: m.ttft.WithLabelValues(l...), itl: m.itl.WithLabelValues(l...), e2e: m.e2e.WithLabelValues(l...),
 		askedTTFT: m.askedTTFT.WithLabelValues(l...), askedITL: m.askedITL.WithLabelValues(l...),
@@ -92,7 +101,11 @@ func (m *metrics) request(sent *recorder, took time.Duration) {
 		return
 	}
 	d := c.deployment
-	m.requests.WithLabelValues(d.labels(c.dialect.name, c.route.name, strconv.Itoa(sent.status))...).Inc()
+	if sent.status == http.StatusOK {
+		d.metrics.ok[c.route].Inc()
+	} else {
+		m.requests.WithLabelValues(d.labels(c.dialect.name, c.route.name, strconv.Itoa(sent.status))...).Inc()
+	}
 	if sent.status != http.StatusOK || c.generated == nil {
 		return
 	}
@@ -109,12 +122,7 @@ func (c *call) observe(steps engine.Steps) engine.Steps {
 		first := true
 		for s, err := range steps {
 			if err == nil {
-				if s.Finish != "" {
-					c.server.metrics.success.WithLabelValues(c.deployment.labels(string(s.Finish))...).Inc()
-					if s.Finish == finishFiltered {
-						c.server.metrics.filtered.WithLabelValues(c.deployment.labels("completion")...).Inc()
-					}
-				}
+				c.ended(s.Finish)
 				if streamed && s.Choice == 0 {
 					now := time.Now()
 					if first {
@@ -129,6 +137,23 @@ func (c *call) observe(steps engine.Steps) engine.Steps {
 				return
 			}
 		}
+	}
+}
+
+// ended counts a choice by its finish reason.
+func (c *call) ended(reason engine.FinishReason) {
+	m, d := c.server.metrics, c.deployment
+	switch reason {
+	case "":
+	case engine.FinishStop:
+		d.metrics.stop.Inc()
+	case engine.FinishLength:
+		d.metrics.length.Inc()
+	default:
+		m.success.WithLabelValues(d.labels(string(reason))...).Inc()
+	}
+	if reason == finishFiltered {
+		m.filtered.WithLabelValues(d.labels("completion")...).Inc()
 	}
 }
 

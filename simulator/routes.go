@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -19,8 +20,10 @@ type mount struct {
 type site struct {
 	dialects []*dialect
 	mounts   map[string]mount
-	paths    []string          // as an error lists them
-	openapi  map[string][]byte // documents by the base below which they stand
+	paths    []string // as an error lists them
+	// openapi makes the documents, once they are asked for, by the base below
+	// which they stand.
+	openapi func() (map[string][]byte, error)
 }
 
 // newSite puts dialects onto paths. One whose paths another has already is
@@ -35,7 +38,8 @@ func newSite(served []*dialect) (*site, error) {
 	}
 	s.describing(served[0], "")
 	s.paths = append(s.paths, "GET "+healthPath)
-	return s, s.describe()
+	s.openapi = sync.OnceValues(s.describe)
+	return s, nil
 }
 
 // prefix is what stands before the root of d: its base if another dialect that

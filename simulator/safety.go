@@ -261,10 +261,18 @@ type screened struct {
 
 // take adds a step, and yields those that are cleared.
 func (c *screened) take(s engine.Step, yield func(engine.Step, error) bool) bool {
-	c.held = append(c.held, s)
 	clear, hit := c.scan.add(s.Text)
 	if s.Finish != "" && !hit {
 		clear, hit = c.scan.finish()
+	}
+	if len(c.held) == 0 && c.sent+len(s.Text) <= clear { // as nearly always
+		c.sent += len(s.Text)
+		c.over = s.Finish != ""
+		if !yield(s, nil) {
+			return false
+		}
+	} else {
+		c.held = append(c.held, s)
 	}
 	for len(c.held) > 0 {
 		h := c.held[0]

@@ -1,0 +1,423 @@
+//go:build linux
+
+package cli
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// What this file measures takes minutes, and a quiet machine; `make bench-serve`
+// and `make soak-serve` run it.
+
+// measured skips a test unless its variable is set.
+func measured(t *testing.T, variable string) {
+	t.Helper()
+	if os.Getenv(variable) == "" {
+		t.Skip(variable + " is not set")
+	}
+}
+
+// A served is a server in a process of its own.
+type served struct {
+	name, address string
+	process       *os.Process
+}
+
+// TestMain is also the bare handler, when it is told so: fixed bytes by net/http.
+func TestMain(m *testing.M) {
+	if address := os.Getenv("TOUCHSTONE_BARE"); address != "" {
+		bare(address)
+		return
+	}
+	os.Exit(m.Run())
+}
+
+func bare(address string) {
+	body := []byte(`{"id":"cmpl-a0a5a4b4-9153-406b-91d3-5036198ad55f","object":"text_completion","created":1795550008,"model":"random","choices":[{"index":0,"text":" two only all morning from more that his two only all morning from more that his","logprobs":null,"finish_reason":"length"}],"usage":{"prompt_tokens":6,"completion_tokens":16,"total_tokens":22}}`)
+	chunk := []byte(`data: {"id":"cmpl-a0a5a4b4-9153-406b-91d3-5036198ad55f","object":"text_completion","created":1795550008,"model":"random","choices":[{"index":0,"text":" morning","logprobs":null,"finish_reason":null}]}` + "\n\n")
+	fmt.Println(http.ListenAndServe(address, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		in, _ := io.ReadAll(r.Body)
+		if !strings.Contains(string(in), `"stream":true`) {
+			w.Header().Set("Content-Type", "application/json")
+			_, _ = w.Write(body)
+			return
+		}
+		w.Header().Set("Content-Type", "text/event-stream")
+		f := w.(http.Flusher)
+		for range 128 {
+			_, _ = w.Write(chunk)
+			f.Flush()
+		}
+		_, _ = w.Write([]byte("data: [DONE]\n\n"))
+	})))
+}
+
+func freeAddress(t *testing.T) string {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+// launch starts a server and waits for its first 200.
+func launch(t *testing.T, name string, env []string, binary string, args ...string) (s served, ready time.Duration) {
+	t.Helper()
+	s = served{name: name}
+	for i, a := range args {
+		if strings.Contains(a, "ADDRESS") || strings.Contains(a, "PORT") {
+			if s.address == "" {
+				s.address = freeAddress(t)
+			}
+			_, port, _ := net.SplitHostPort(s.address)
+			args[i] = strings.ReplaceAll(strings.ReplaceAll(a, "ADDRESS", s.address), "PORT", port)
+		}
+	}
+	if s.address == "" {
+		s.address = freeAddress(t)
+		env = append(env, "TOUCHSTONE_BARE="+s.address)
+	}
+	c := exec.Command(binary, args...)
+	c.Env = append(os.Environ(), env...)
+	begun := time.Now()
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	s.process = c.Process
+	t.Cleanup(func() { _ = c.Process.Kill(); _ = c.Wait() })
+	for time.Since(begun) < 20*time.Second {
+		if r, err := http.Get("http://" + s.address + "/health"); err == nil {
+			r.Body.Close()
+			return s, time.Since(begun)
+		}
+		time.Sleep(500 * time.Microsecond)
+	}
+	t.Fatalf("%s does not answer", name)
+	return s, 0
+}
+
+// cpu is the time that the process has computed, user and system.
+func (s served) cpu(t *testing.T) time.Duration {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", s.process.Pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := strings.Fields(string(b[strings.LastIndexByte(string(b), ')')+2:]))
+	user, _ := strconv.Atoi(f[11])
+	system, _ := strconv.Atoi(f[12])
+	return time.Duration(user+system) * 10 * time.Millisecond
+}
+
+// status reads a field of /proc/PID/status, in KiB.
+func (s served) status(t *testing.T, field string) int {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.process.Pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(b)) {
+		if rest, ok := strings.CutPrefix(line, field+":"); ok {
+			n, _ := strconv.Atoi(strings.Fields(rest)[0])
+			return n
+		}
+	}
+	t.Fatalf("no %s", field)
+	return 0
+}
+
+// drive sends the same request over n connections for a while. It returns what
+// was done in a second: requests, and events.
+func drive(t *testing.T, address, model string, connections, tokens int, stream bool, during time.Duration) (requests, events float64) {
+	body := fmt.Sprintf(`{"model":"%s","prompt":"How far is the moon?","max_tokens":%d,"ignore_eos":true}`, model, tokens)
+	if stream {
+		body = strings.Replace(body, "}", `,"stream":true}`, 1)
+	}
+	r, _ := http.NewRequest("POST", "http://"+address+"/v1/completions", strings.NewReader(body))
+	r.Header.Set("Content-Type", "application/json")
+	var raw strings.Builder
+	_ = r.Write(&raw)
+	var all, chunks atomic.Int64
+	var clients sync.WaitGroup
+	begun := time.Now()
+	for range connections {
+		clients.Go(func() {
+			c, err := net.Dial("tcp", address)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer c.Close()
+			in := bufio.NewReader(c)
+			for time.Since(begun) < during {
+				_, _ = io.WriteString(c, raw.String())
+				response, err := http.ReadResponse(in, r)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				b, _ := io.ReadAll(response.Body)
+				if response.StatusCode != 200 {
+					t.Errorf("%d %s", response.StatusCode, b)
+					return
+				}
+				all.Add(1)
+				chunks.Add(int64(strings.Count(string(b), "data: {")))
+			}
+		})
+	}
+	clients.Wait()
+	took := time.Since(begun).Seconds()
+	return float64(all.Load()) / took, float64(chunks.Load()) / took
+}
+
+func binary(t *testing.T) string {
+	t.Helper()
+	path, err := filepath.Abs("../bin/touchstone")
+	if err == nil {
+		_, err = os.Stat(path)
+	}
+	if err != nil {
+		t.Fatal("make build first: ", err)
+	}
+	return path
+}
+
+var unlimited = []string{"serve", "--listen", "ADDRESS", "-q", "--text", "random", "--tokens-per-minute", "0", "--requests-per-minute", "0", "--api-key-env", "NONE"}
+
+// TestBenchServe holds the server against a bare net/http handler, and
+// llm-d-inference-sim where TOUCHSTONE_LLMD_SIM names its binary: in one run,
+// alternating, medians.
+func TestBenchServe(t *testing.T) {
+	measured(t, "TOUCHSTONE_BENCH")
+	own, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ours, _ := launch(t, "touchstone", nil, binary(t), slices.Clone(unlimited)...)
+	servers := []served{ours}
+	b, _ := launch(t, "bare", nil, own)
+	servers = append(servers, b)
+	if path := os.Getenv("TOUCHSTONE_LLMD_SIM"); path != "" {
+		sim, _ := launch(t, "llm-d-inference-sim", nil, path, "--port", "PORT", "--model", "random", "--mode", "random", "--max-num-seqs", "512")
+		servers = append(servers, sim)
+	}
+	for _, kind := range []struct {
+		name   string
+		stream bool
+		tokens int
+	}{{"requests/s, 16 tokens, 64 connections", false, 16}, {"chunks/s, 128 tokens, 64 connections", true, 128}} {
+		rates, costs := map[string][]float64{}, map[string][]float64{}
+		for range 5 {
+			for _, s := range servers {
+				before := s.cpu(t)
+				requests, events := drive(t, s.address, "random", 64, kind.tokens, kind.stream, 2*time.Second)
+				rate := requests
+				if kind.stream {
+					rate = events
+				}
+				rates[s.name] = append(rates[s.name], rate)
+				costs[s.name] = append(costs[s.name], (s.cpu(t)-before).Seconds()/(2*rate)*1e6)
+			}
+		}
+		for _, s := range servers {
+			fmt.Printf("%-40s %-20s %9.0f /s  (%.2f of bare)   %6.1f µs CPU of the server each\n", kind.name, s.name,
+				middle(rates[s.name]), middle(rates[s.name])/middle(rates["bare"]), middle(costs[s.name]))
+		}
+	}
+}
+
+func middle(x []float64) float64 {
+	x = slices.Sorted(slices.Values(x))
+	return x[len(x)/2]
+}
+
+// TestBenchLatency holds simulated latency against what was asked.
+func TestBenchLatency(t *testing.T) {
+	measured(t, "TOUCHSTONE_BENCH")
+	const ttft, itl, tokens = 100 * time.Millisecond, 10 * time.Millisecond, 128
+	ours, _ := launch(t, "touchstone", nil, binary(t), append(slices.Clone(unlimited), "--ttft", ttft.String(), "--itl", itl.String())...)
+	for _, streams := range []int{1, 64, 512, 1024} {
+		var mu sync.Mutex
+		var ends, gaps []float64
+		var all sync.WaitGroup
+		for range streams {
+			all.Go(func() {
+				c, err := net.Dial("tcp", ours.address)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				defer c.Close()
+				body := fmt.Sprintf(`{"prompt":"x","max_tokens":%d,"stream":true}`, tokens)
+				begun := time.Now()
+				fmt.Fprintf(c, "POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
+				in := bufio.NewReaderSize(c, 1024)
+				var first, last time.Time
+				n := 0
+				for n < tokens {
+					line, err := in.ReadSlice('\n')
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					if strings.HasPrefix(string(line), "data: {") {
+						last = time.Now()
+						if n++; n == 1 {
+							first = last
+						}
+					}
+				}
+				mu.Lock()
+				defer mu.Unlock()
+				ends = append(ends, float64(last.Sub(begun)))
+				gaps = append(gaps, float64(last.Sub(first))/float64(tokens-1))
+			})
+		}
+		all.Wait()
+		asked := float64(ttft + (tokens-1)*itl)
+		fmt.Printf("%5d streams: end to end %+.2f %% (median), inter-token mean %+.2f %%\n", streams,
+			100*(middle(ends)/asked-1), 100*(mean(gaps)/float64(itl)-1))
+	}
+}
+
+func mean(x []float64) float64 {
+	sum := 0.0
+	for _, v := range x {
+		sum += v
+	}
+	return sum / float64(len(x))
+}
+
+// TestBenchIdle measures start-up to the first 200, and idle memory.
+func TestBenchIdle(t *testing.T) {
+	measured(t, "TOUCHSTONE_BENCH")
+	for _, c := range []struct {
+		name string
+		args []string
+	}{
+		{"without a model", unlimited}, {"with the model", []string{"serve", "--listen", "ADDRESS", "-q", "--api-key-env", "NONE"}},
+	} {
+		var starts, sizes []float64
+		for range 5 {
+			s, ready := launch(t, c.name, nil, binary(t), slices.Clone(c.args)...)
+			starts = append(starts, ready.Seconds()*1000)
+			time.Sleep(300 * time.Millisecond)
+			sizes = append(sizes, float64(s.status(t, "VmRSS"))/1024)
+			_ = s.process.Kill()
+		}
+		fmt.Printf("%s: first 200 after %.0f ms, idle %.1f MB (medians of 5)\n", c.name, middle(starts), middle(sizes))
+	}
+}
+
+// TestSoakServe lets 200 clients of all sorts use a server for TOUCHSTONE_SOAK
+// (a duration), of which one in twenty cuts its connection, and looks for what
+// is left over.
+func TestSoakServe(t *testing.T) {
+	measured(t, "TOUCHSTONE_SOAK")
+	during, err := time.ParseDuration(os.Getenv("TOUCHSTONE_SOAK"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	url, _, _ := started(t, "-q", "--api-key-env", "NONE", "--tokens-per-minute", "100000000", "--requests-per-minute", "0", "--settle", "--journal", "50", "--max-running", "64")
+	address := strings.TrimPrefix(url, "http://")
+	bodies := []string{
+		`{"prompt":"Once upon a time","max_tokens":16}`,
+		`{"prompt":"Once upon a time","max_tokens":24,"stream":true,"stream_options":{"include_usage":true}}`,
+		`{"prompt":"How far is the moon?","max_tokens":8,"n":2,"logprobs":1}`,
+		`{"prompt":"The","max_tokens":8,"best_of":3}`,
+		`{"prompt":"touchstone-safety-test-hate-high"}`,
+		`{"prompt":5}`,
+		`{"prompt":`,
+	}
+	baseGoroutines := runtime.NumGoroutine()
+	var memory []uint64
+	var done, cut, wrong atomic.Int64
+	begun := time.Now()
+	var clients sync.WaitGroup
+	for range 200 {
+		clients.Go(func() {
+			client := &http.Client{Transport: &http.Transport{}}
+			defer client.CloseIdleConnections()
+			for time.Since(begun) < during {
+				i := rand.IntN(len(bodies))
+				if rand.IntN(20) == 0 {
+					c, err := net.Dial("tcp", address)
+					if err == nil {
+						b := bodies[rand.IntN(2)]
+						fmt.Fprintf(c, "POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", len(b), b)
+						_, _ = c.Read(make([]byte, rand.IntN(400)+1))
+						_ = c.(*net.TCPConn).SetLinger(0)
+						c.Close()
+						cut.Add(1)
+					}
+					continue
+				}
+				r, err := client.Post(url+"/v1/completions", "application/json", strings.NewReader(bodies[i]))
+				if err != nil {
+					wrong.Add(1)
+					t.Error(err)
+					continue
+				}
+				b, err := io.ReadAll(r.Body)
+				r.Body.Close()
+				if want := map[bool]int{true: 200, false: 400}[i < 4]; r.StatusCode != want || err != nil {
+					wrong.Add(1)
+					t.Errorf("%s: %d %v %.200s", bodies[i], r.StatusCode, err, b)
+				}
+				done.Add(1)
+			}
+		})
+	}
+	ticks := time.NewTicker(max(during/20, time.Second))
+	defer ticks.Stop()
+	for time.Since(begun) < during {
+		<-ticks.C
+		var m runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&m)
+		memory = append(memory, m.HeapAlloc)
+	}
+	clients.Wait()
+	for deadline := time.Now().Add(20 * time.Second); runtime.NumGoroutine() > baseGoroutines+5 && time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
+		runtime.GC()
+	}
+	r, err := http.Get(url + "/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	metrics, _ := io.ReadAll(r.Body)
+	r.Body.Close()
+	third := len(memory) / 3
+	early, late := slices.Max(memory[third:2*third]), slices.Max(memory[2*third:])
+	fmt.Printf("soak %s: %d requests, %d cut, %d wrong; goroutines %d before, %d after; live heap %.1f MB in the second third, %.1f MB in the last\n",
+		during, done.Load(), cut.Load(), wrong.Load(), baseGoroutines, runtime.NumGoroutine(), float64(early)/1e6, float64(late)/1e6)
+	if runtime.NumGoroutine() > baseGoroutines+5 {
+		t.Error("goroutines are left")
+	}
+	if late > early+early/4+8<<20 {
+		t.Error("the heap grows")
+	}
+	for _, gauge := range []string{"vllm:num_requests_running{", "vllm:num_requests_waiting{"} {
+		for line := range strings.Lines(string(metrics)) {
+			if strings.HasPrefix(line, gauge) && !strings.HasSuffix(strings.TrimSpace(line), " 0") {
+				t.Errorf("left over: %s", line)
+			}
+		}
+	}
+}
