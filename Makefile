@@ -39,6 +39,10 @@ bench-serve: build ## the server against a bare net/http handler, and TOUCHSTONE
 soak-serve: ## 200 mixed clients for SOAK, one in twenty cut, under the race detector: what is left over?
 	TOUCHSTONE_SOAK=$(SOAK) $(GO) test -race ./cli -run 'TestSoakServe' -count 1 -v -timeout 60m | grep -v '^=== '
 
+bench-load: ## prove the load client by measurement; BENCH_LOAD_SECONDS=60 is how long the arrivals last
+	@for t in $$($(GO) test -list '^TestBench' ./load | grep '^TestBench'); do \
+		BENCH_LOAD=1 $(GO) test -count=1 -timeout 20m -run "^$$t\$$" -v ./load | grep -E 'bench_test|^(FAIL|ok|---)' || exit 1; done
+
 fuzz: ## every fuzz target for a short while each
 	@for p in $$($(GO) list ./...); do for f in $$($(GO) test -list '^Fuzz' $$p | grep '^Fuzz'); do \
 		echo "$$p $$f"; $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime 20s $$p || exit 1; done; done

@@ -188,16 +188,22 @@ func clip(s string) string {
 }
 
 // An analyst works through blocks behind the read path, those of one response
-// in order. Its queue has no bound, so that a reader never waits for it; how
-// long it grew is a fact about the client.
+// in order. Only when its queue holds maxQueued bytes does a reader wait for
+// it, which is a fact about the client, as is how long the queue grew.
 type analyst struct {
 	mu      sync.Mutex
 	wake    sync.Cond
+	room    sync.Cond
+	bytes   int // in the queue
+	waited  int // readers that had to wait
 	queue   []job
 	longest int
 	closed  bool
 	idle    chan struct{}
 }
+
+// maxQueued bounds the bytes that wait to be read.
+const maxQueued = 64 << 20
 
 type job struct {
 	r *reading
@@ -206,13 +212,22 @@ type job struct {
 
 func newAnalyst() *analyst {
 	a := &analyst{idle: make(chan struct{})}
-	a.wake.L = &a.mu
+	a.wake.L, a.room.L = &a.mu, &a.mu
 	go a.run()
 	return a
 }
 
 func (a *analyst) put(r *reading, b *block) {
 	a.mu.Lock()
+	if a.bytes > maxQueued {
+		a.waited++
+		for a.bytes > maxQueued {
+			a.room.Wait()
+		}
+	}
+	if b != nil {
+		a.bytes += cap(b.buf)
+	}
 	a.queue = append(a.queue, job{r, b})
 	a.longest = max(a.longest, len(a.queue))
 	a.mu.Unlock()
@@ -236,6 +251,10 @@ func (a *analyst) run() {
 		for i, w := range batch {
 			if w.b != nil {
 				w.r.take(w.b)
+				a.mu.Lock()
+				a.bytes -= cap(w.b.buf)
+				a.mu.Unlock()
+				a.room.Broadcast()
 				w.b.free()
 			} else {
 				w.r.close()

@@ -18,7 +18,6 @@ const (
 	maxGCPause    = 10 * time.Millisecond
 	maxOwnError   = 5 * time.Millisecond
 	ownErrorShare = 0.1
-	maxBacklog    = 100_000
 )
 
 // certify judges the client.
@@ -51,8 +50,8 @@ func certify(r *Result) Verdict {
 				say("%scanary: events arrive %s late at p99, more than %s", who, p.Round(10*time.Microsecond), allowed.Round(10*time.Microsecond))
 			}
 		}
-		if c.Backlog > maxBacklog {
-			say("%sbacklog: %d pieces of work waited behind the read path", who, c.Backlog)
+		if c.HeldBack > 0 {
+			say("%sbacklog: readers had to wait %d times for what they had read to be worked through", who, c.HeldBack)
 		}
 	}
 	if m := r.Total.Metric(OwnLag); m != nil {

@@ -29,7 +29,9 @@ type ClientFacts struct {
 	// nanoseconds: the error that the client itself adds to any time stamp.
 	Canary *Delay `json:"canary,omitempty"`
 	// Backlog is how many pieces of work waited behind the read path at most.
-	Backlog   int `json:"backlog"`
+	Backlog int `json:"backlog"`
+	// HeldBack is how often a reader had to wait for that work.
+	HeldBack  int `json:"held_back,omitempty"`
 	FileLimit int `json:"file_limit,omitempty"`
 }
 
@@ -150,8 +152,10 @@ func newCanary(ctx context.Context, now func() int64) (*canary, error) {
 		}
 	})}
 	go c.server.Serve(l)
-	tr, _ := newTransport(HTTPOptions{})
-	tr.Proxy = nil
+	tr, err := newTransport(HTTPOptions{}, "http://"+l.Addr().String())
+	if err != nil {
+		return nil, err
+	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+l.Addr().String(), nil)
 	if err != nil {
 		return nil, err

@@ -196,7 +196,7 @@ func (f *ClientFacts) add(g ClientFacts) {
 	f.GCPauses += g.GCPauses
 	f.GCPauseMax = max(f.GCPauseMax, g.GCPauseMax)
 	f.GCPauseSum += g.GCPauseSum
-	f.Backlog = max(f.Backlog, g.Backlog)
+	f.Backlog, f.HeldBack = max(f.Backlog, g.Backlog), f.HeldBack+g.HeldBack
 	if g.Canary != nil && (f.Canary == nil || g.Canary.P99 > f.Canary.P99) {
 		f.Canary = g.Canary // the worse one
 	}

@@ -136,7 +136,7 @@ func Run(ctx context.Context, p *Plan, m *Mix, o Options) (*Outcome, error) {
 	}
 	s.analyst.close()
 	w.stop(&out.Client)
-	out.Client.Backlog = s.analyst.longest
+	out.Client.Backlog, out.Client.HeldBack = s.analyst.longest, s.analyst.waited
 	out.Interrupted = out.Interrupted || ctx.Err() != nil
 	return out, nil
 }

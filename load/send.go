@@ -20,7 +20,7 @@ type sender struct {
 	target  Target
 	urls    map[string]string // by route
 	header  http.Header
-	client  *http.Transport
+	client  roundTripper
 	began   time.Time // that all times count from
 	timeout time.Duration
 	maxBody int64
@@ -41,7 +41,7 @@ const (
 func (s *sender) now() int64 { return int64(time.Since(s.began)) }
 
 func newSender(t Target, o HTTPOptions, timeout time.Duration) (*sender, error) {
-	tr, err := newTransport(o)
+	tr, err := newTransport(o, t.URL)
 	if err != nil {
 		return nil, err
 	}

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptrace"
+	"net/url"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -34,9 +35,9 @@ type HTTPOptions struct {
 	Idle time.Duration
 }
 
-// newTransport is the transport of a run. Its buffers are small, since there
-// is one pair of them a connection.
-func newTransport(o HTTPOptions) (*http.Transport, error) {
+// newTransport is the transport of a run to a target: one of our own for
+// HTTP/1.1, net/http's for HTTP/2 and through proxies.
+func newTransport(o HTTPOptions, target string) (roundTripper, error) {
 	var p http.Protocols
 	switch o.Version {
 	case "", "1.1":
@@ -54,10 +55,16 @@ func newTransport(o HTTPOptions) (*http.Transport, error) {
 		o.Idle = 4 * time.Second
 	}
 	dialer := &net.Dialer{Timeout: 30 * time.Second, KeepAlive: 15 * time.Second}
+	config := &tls.Config{InsecureSkipVerify: o.Insecure, ClientSessionCache: tls.NewLRUClientSessionCache(64)}
+	if u, err := url.Parse(target); err == nil && !p.HTTP2() {
+		if t := newH1(u, o, dialer, config); t != nil {
+			return t, nil
+		}
+	}
 	return &http.Transport{
 		Proxy:                  http.ProxyFromEnvironment,
 		DialContext:            dialer.DialContext,
-		TLSClientConfig:        &tls.Config{InsecureSkipVerify: o.Insecure, ClientSessionCache: tls.NewLRUClientSessionCache(64)},
+		TLSClientConfig:        config,
 		TLSHandshakeTimeout:    30 * time.Second,
 		DisableCompression:     true,
 		DisableKeepAlives:      o.NoReuse,

@@ -1,0 +1,244 @@
+package load
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptrace"
+	"net/url"
+	"sync"
+	"time"
+)
+
+// A roundTripper is what a sender sends by.
+type roundTripper interface {
+	http.RoundTripper
+	CloseIdleConnections()
+}
+
+// An h1 speaks HTTP/1.1 to one host. Unlike net/http's transport it has no
+// goroutines of its own, two a connection, so that thousands of streams stay
+// small and an event is read by the goroutine that waits for it. Headers and
+// bodies are read by net/http. It knows no proxies.
+type h1 struct {
+	addr    string
+	tls     *tls.Config // nil: none
+	dialer  *net.Dialer
+	noReuse bool
+	keep    time.Duration
+
+	mu   sync.Mutex
+	idle []*h1conn // the last used is last
+}
+
+// An h1conn is one connection.
+type h1conn struct {
+	net.Conn
+	r     *bufio.Reader
+	since time.Time // it was idle
+	head  int       // bytes of a header that may still come; 0: no limit
+	got   bool      // something has come since the request
+}
+
+var errLongHeader = errors.New("the response header is longer than 1 MiB")
+
+func (c *h1conn) Read(p []byte) (int, error) {
+	if c.head < 0 {
+		return 0, errLongHeader
+	}
+	n, err := c.Conn.Read(p)
+	c.got = c.got || n > 0
+	if c.head > 0 {
+		if c.head -= n; c.head == 0 {
+			c.head = -1
+		}
+	}
+	return n, err
+}
+
+var h1writers = sync.Pool{New: func() any { return bufio.NewWriterSize(nil, 4<<10) }}
+
+// newH1 speaks to the host of u; nil: a proxy stands before it.
+func newH1(u *url.URL, o HTTPOptions, dialer *net.Dialer, config *tls.Config) *h1 {
+	if p, err := http.ProxyFromEnvironment(&http.Request{URL: u}); err != nil || p != nil {
+		return nil
+	}
+	t := &h1{addr: u.Host, dialer: dialer, noReuse: o.NoReuse, keep: o.Idle}
+	port := u.Port()
+	if u.Scheme == "https" {
+		t.tls = config.Clone()
+		t.tls.ServerName = u.Hostname()
+		t.tls.NextProtos = []string{"http/1.1"}
+		port = or(port, "443")
+	}
+	t.addr = net.JoinHostPort(u.Hostname(), or(port, "80"))
+	return t
+}
+
+// RoundTrip sends a request and reads the header of its response. A request
+// that fails on a connection used before, with no byte of an answer, was met
+// by a server that was closing it, and is sent once more on a new one.
+func (t *h1) RoundTrip(req *http.Request) (*http.Response, error) {
+	ctx := req.Context()
+	for c := t.take(); c != nil; c = nil {
+		resp, err := t.do(ctx, c, req, true)
+		if err == nil || c.got || ctx.Err() != nil {
+			return resp, err
+		}
+		body, berr := req.GetBody()
+		if berr != nil {
+			return nil, err
+		}
+		req.Body = body
+	}
+	c, err := t.dial(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return t.do(ctx, c, req, false)
+}
+
+func (t *h1) dial(ctx context.Context) (*h1conn, error) {
+	conn, err := t.dialer.DialContext(ctx, "tcp", t.addr)
+	if err != nil {
+		return nil, err
+	}
+	if t.tls != nil {
+		trace := httptrace.ContextClientTrace(ctx)
+		if trace != nil {
+			trace.TLSHandshakeStart()
+		}
+		secure := tls.Client(conn, t.tls)
+		hctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+		defer cancel()
+		if err := secure.HandshakeContext(hctx); err != nil {
+			conn.Close()
+			return nil, err
+		}
+		if trace != nil {
+			trace.TLSHandshakeDone(secure.ConnectionState(), nil)
+		}
+		conn = secure
+	}
+	c := &h1conn{Conn: conn}
+	c.r = bufio.NewReaderSize(c, 4<<10)
+	return c, nil
+}
+
+func (t *h1) do(ctx context.Context, c *h1conn, req *http.Request, reused bool) (*http.Response, error) {
+	// A connection is closed under whoever reads from it when ctx ends.
+	stop := context.AfterFunc(ctx, func() { c.Close() })
+	fail := func(err error) (*http.Response, error) {
+		stop()
+		c.Close()
+		return nil, err
+	}
+	trace := httptrace.ContextClientTrace(ctx)
+	if trace != nil {
+		trace.GotConn(httptrace.GotConnInfo{Conn: c.Conn, Reused: reused})
+	}
+	c.got, c.head = false, 1<<20
+	w := h1writers.Get().(*bufio.Writer)
+	w.Reset(c.Conn)
+	if trace != nil {
+		trace.WroteHeaders()
+	}
+	err := req.Write(w)
+	if err == nil {
+		err = w.Flush()
+	}
+	w.Reset(nil)
+	h1writers.Put(w)
+	werr := err // a server may answer before it has read all, and close
+	var resp *http.Response
+	for {
+		if resp, err = http.ReadResponse(c.r, req); err != nil {
+			if werr != nil && !c.got {
+				err = werr
+			}
+			return fail(err)
+		}
+		if resp.StatusCode >= 200 || resp.StatusCode == http.StatusSwitchingProtocols {
+			break
+		}
+	}
+	c.head = 0
+	resp.Body = &h1body{ReadCloser: resp.Body, t: t, c: c, stop: stop, keep: werr == nil && !resp.Close && !t.noReuse}
+	return resp, nil
+}
+
+// An h1body gives its connection back when it has been read to its end.
+type h1body struct {
+	io.ReadCloser
+	t    *h1
+	c    *h1conn
+	stop func() bool
+	keep bool
+	over bool
+}
+
+func (b *h1body) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if err != nil && !b.over {
+		b.over = true
+		if b.stop() && err == io.EOF && b.keep && b.c.r.Buffered() == 0 {
+			b.t.give(b.c)
+		} else {
+			b.c.Close()
+		}
+	}
+	return n, err
+}
+
+// Close closes the connection, unless the body has been read.
+func (b *h1body) Close() error {
+	if !b.over {
+		b.over = true
+		b.stop()
+		b.c.Close()
+	}
+	return nil
+}
+
+func (t *h1) give(c *h1conn) {
+	c.since = time.Now()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.idle = append(t.idle, c)
+}
+
+// take is a connection that is idle and not for too long, or nil.
+func (t *h1) take() *h1conn {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	n := len(t.idle)
+	if n == 0 {
+		return nil
+	}
+	c := t.idle[n-1]
+	t.idle[n-1] = nil
+	t.idle = t.idle[:n-1]
+	if time.Since(c.since) > t.keep {
+		c.Close()
+		for _, c := range t.idle { // the others are idle for longer
+			c.Close()
+		}
+		t.idle = t.idle[:0]
+		return nil
+	}
+	return c
+}
+
+// CloseIdleConnections closes what no request uses.
+func (t *h1) CloseIdleConnections() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, c := range t.idle {
+		c.Close()
+	}
+	t.idle = nil
+}
