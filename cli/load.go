@@ -19,10 +19,132 @@ import (
 const exitInvalid = 4
 
 type loadCmd struct {
-	Run loadRunCmd `cmd:"" default:"withargs" help:"Measure a target (the default)."`
+	Run     loadRunCmd     `cmd:"" default:"withargs" help:"Measure a target (the default)."`
+	Compare loadCompareCmd `cmd:"" help:"Hold a new run against an old one, with a rank test and intervals."`
+	Merge   loadMergeCmd   `cmd:"" help:"Put the shards of a run together, exactly; of one folder, draw its reports anew."`
+	Import  loadImportCmd  `cmd:"" help:"Read the results of vllm bench serve, guidellm or aiperf."`
 }
 
 func (loadCmd) Help() string { return loadHelp }
+
+type loadCompareCmd struct {
+	Old          string   `arg:"" type:"existingdir" help:"Folder of the old run."`
+	New          string   `arg:"" type:"existingdir" help:"Folder of the new run."`
+	FailIf       []string `sep:"none" placeholder:"EXPR" help:"Regression that makes the exit code 1, as in 'ttft p95 > +5%' or 'output_tokens_per_s < -5%'; may be repeated. It must be shown, not only seen."`
+	AllowInvalid bool     `help:"Compare runs that are INVALID too."`
+	Format       string   `default:"text" enum:"text,json" help:"text, or json."`
+}
+
+func (loadCompareCmd) Help() string {
+	return `Latencies are compared sample by sample with the Mann-Whitney U-test; each change has
+a bootstrapped 95 % interval. A gate (--fail-if) trips when the change is beyond its
+limit and was shown: its interval leaves out no change, and p is below 0.05.
+
+  touchstone load compare runs/main runs/branch --fail-if 'ttft p95 > +5%' --fail-if 'error_rate > +1%'
+  benchstat runs/main/benchmark.txt runs/branch/benchmark.txt
+
+Exit code: 0 no gate tripped, 1 a regression, 2 bad usage, 4 one of the runs is INVALID.`
+}
+
+func (c *loadCompareCmd) Run(s *streams) error {
+	var gates []load.Gate
+	for _, text := range c.FailIf {
+		g, err := load.ParseGate(text)
+		if err != nil {
+			return usage("--fail-if: %w", err)
+		}
+		gates = append(gates, g)
+	}
+	var results [2]*load.Result
+	var records [2][]*load.Record
+	for i, dir := range []string{c.Old, c.New} {
+		var err error
+		if results[i], err = load.ReadResult(filepath.Join(dir, load.ResultFile)); err != nil {
+			return usage("%w", err)
+		}
+		if _, records[i], err = load.ReadRecordsFile(filepath.Join(dir, load.RecordsFile)); err != nil {
+			return usage("%w", err)
+		}
+	}
+	cmp, err := load.Compare(results[0], results[1], records[0], records[1], gates)
+	if err != nil {
+		return usage("%w", err)
+	}
+	if c.Format == "json" {
+		e := json.NewEncoder(s.out)
+		e.SetIndent("", " ")
+		err = e.Encode(cmp)
+	} else {
+		err = cmp.WriteText(s.out)
+	}
+	switch {
+	case err != nil:
+		return err
+	case cmp.Failed():
+		return exitError{code: exitFailed}
+	case !c.AllowInvalid && (!results[0].Verdict.Valid || !results[1].Verdict.Valid):
+		return exitError{code: exitInvalid}
+	}
+	return nil
+}
+
+type loadMergeCmd struct {
+	Dirs  []string `arg:"" type:"existingdir" help:"Folders of the shards."`
+	Out   string   `default:"load-out" type:"path" placeholder:"DIR" help:"Where to write the result of the whole."`
+	SLO   string   `name:"slo" placeholder:"EXPR" help:"Objectives, as of load."`
+	Quiet bool     `short:"q" help:"Print only the verdict."`
+}
+
+func (loadMergeCmd) Help() string {
+	return `Every figure is computed anew from all records, so percentiles are exactly those of one
+machine that had sent everything. A folder whose run was killed is read as far as it goes.
+
+  touchstone load merge shard-0 shard-1 shard-2 --out whole`
+}
+
+func (c *loadMergeCmd) Run(s *streams) error {
+	var slo *load.SLO
+	var err error
+	if c.SLO != "" {
+		if slo, err = load.ParseSLO(c.SLO); err != nil {
+			return usage("--slo: %w", err)
+		}
+	}
+	m, err := load.Merge(c.Dirs, slo)
+	if err != nil {
+		return usage("%w", err)
+	}
+	if err := load.WriteRecords(c.Out, *m.Header, m.Records); err != nil {
+		return err
+	}
+	if _, err := load.WriteResult(c.Out, m.Result); err != nil {
+		return err
+	}
+	if err := drawLoad(s, c.Out, m.Result, m.Records, c.Quiet); err != nil {
+		return err
+	}
+	return loadExit(m.Result)
+}
+
+type loadImportCmd struct {
+	File string `arg:"" type:"existingfile" help:"Result file: of vllm bench serve (--save-detailed), guidellm (benchmarks.json) or aiperf (profile_export.jsonl)."`
+	Out  string `default:"load-out" type:"path" placeholder:"DIR" help:"Where to write load.json, records.jsonl and the reports."`
+}
+
+func (c *loadImportCmd) Run(s *streams) error {
+	r, records, err := load.Import(c.File)
+	if err != nil {
+		return usage("%w", err)
+	}
+	r.Tool.Version = toolVersion()
+	if err := load.WriteRecords(c.Out, load.Header{Version: toolVersion(), Began: r.Started, Config: r.Config}, records); err != nil {
+		return err
+	}
+	if _, err := load.WriteResult(c.Out, r); err != nil {
+		return err
+	}
+	return drawLoad(s, c.Out, r, records, false)
+}
 
 type loadRunCmd struct {
 	URL          string            `arg:"" help:"Base URL of the target, as in http://host:8000."`
@@ -73,7 +195,14 @@ type loadRunCmd struct {
 
 	SLO string `name:"slo" group:"Judgement" placeholder:"EXPR" help:"Objectives, as in 'p99 ttft < 500ms, p95 tpot < 50ms, error_rate < 1%'. One that is missed makes the exit code 1."`
 
+	FindMax  string  `group:"Judgement" placeholder:"EXPR" help:"Look for the highest rate or concurrency at which these objectives hold. --rate or --concurrency is where it begins, --duration how long a step lasts (default 20s)."`
+	FindTo   float64 `group:"Judgement" default:"10000" placeholder:"X" help:"The most that --find-max tries."`
+	FindStep float64 `group:"Judgement" default:"0.1" placeholder:"X" help:"How near the bounds of --find-max must come, as a share."`
+
+	RateLimitCheck bool `group:"Judgement" help:"Find out what the target admits a minute, and whether Retry-After and x-ratelimit-* tell the truth. --concurrency is how many ask at once, --duration for how long (default 70s)."`
+
 	MetricsURL string `name:"metrics-url" group:"Output" placeholder:"URL" help:"Read the target's own metrics (vLLM's names) beside the run."`
+	OTLP       string `name:"otlp" group:"Output" placeholder:"URL" help:"Send the figures to this OTLP/HTTP endpoint as the run goes, as in http://collector:4318 (Prometheus takes OTLP too); by default OTEL_EXPORTER_OTLP_ENDPOINT, if set."`
 	Out        string `group:"Output" default:"load-out" type:"path" placeholder:"DIR" help:"Where to write load.json, records.jsonl and the reports."`
 	Quiet      bool   `short:"q" group:"Output" help:"Print only the verdict."`
 }
@@ -94,17 +223,52 @@ Exit code: 0 valid and every objective met; 1 an objective missed or a regressio
 2 bad usage; 3 nothing was measured; 4 INVALID: client-bound; 130 interrupted.`
 
 func (c *loadRunCmd) Run(ctx context.Context, s *streams) error {
+	if c.RateLimitCheck {
+		return c.rateLimit(ctx, s)
+	}
+	if c.FindMax != "" {
+		return c.findMax(ctx, s)
+	}
 	job, err := c.job()
 	if err != nil {
 		return usage("%w", err)
 	}
-	return finishLoad(s, c.Out, c.Quiet, func() (*load.Result, error) { return load.Measure(ctx, *job) })
+	stop := c.progress(s, job)
+	defer stop()
+	told, err := c.telemetry(ctx, job)
+	if err != nil {
+		return usage("%w", err)
+	}
+	r, err := load.Measure(ctx, *job)
+	stop()
+	if terr := told(); terr != nil {
+		fmt.Fprintf(s.err, "touchstone: %v\n", terr)
+	}
+	return c.finish(s, r, err)
 }
 
-// finishLoad carries a measurement out, prints it and turns it into an exit
-// code.
-func finishLoad(s *streams, out string, quiet bool, measure func() (*load.Result, error)) error {
-	r, err := measure()
+// progress shows the run on standard error.
+func (c *loadRunCmd) progress(s *streams, job *load.Job) (stop func()) {
+	if c.Quiet {
+		return func() {}
+	}
+	return load.NewProgress(s.err, job).Stop
+}
+
+// telemetry sends the run's figures over OTLP, if that is configured.
+func (c *loadRunCmd) telemetry(ctx context.Context, job *load.Job) (stop func() error, err error) {
+	if c.OTLP == "" && os.Getenv("OTEL_EXPORTER_OTLP_ENDPOINT") == "" && os.Getenv("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT") == "" {
+		return func() error { return nil }, nil
+	}
+	t, err := load.SendTelemetry(ctx, c.OTLP, 5*time.Second, job)
+	if err != nil {
+		return nil, err
+	}
+	return func() error { return t.Stop(ctx) }, nil
+}
+
+// finish prints a result, writes its reports and makes the exit code.
+func (c *loadRunCmd) finish(s *streams, r *load.Result, err error) error {
 	var nothing load.ErrNothing
 	switch {
 	case errors.As(err, &nothing):
@@ -112,21 +276,119 @@ func finishLoad(s *streams, out string, quiet bool, measure func() (*load.Result
 	case err != nil:
 		return err
 	}
-	paths, err := load.WriteReports(out, r)
+	if err := drawLoad(s, c.Out, r, nil, c.Quiet); err != nil {
+		return err
+	}
+	return loadExit(r)
+}
+
+// drawLoad prints a result and writes its reports.
+func drawLoad(s *streams, out string, r *load.Result, records []*load.Record, quiet bool) error {
+	paths, err := load.WriteReports(out, r, records)
 	if err != nil {
 		return fmt.Errorf("writing the reports: %w", err)
 	}
 	if quiet {
-		fmt.Fprintln(s.out, r.Verdict.Text)
-	} else if err := load.WriteText(s.out, r); err != nil {
+		_, err := fmt.Fprintln(s.out, r.Verdict.Text)
 		return err
 	}
-	if !quiet {
-		for _, p := range shortPaths(paths) {
-			fmt.Fprintf(s.out, "  %s\n", p)
+	if err := load.WriteText(s.out, r); err != nil {
+		return err
+	}
+	for _, p := range shortPaths(paths) {
+		fmt.Fprintf(s.out, "  %s\n", p)
+	}
+	return nil
+}
+
+func (c *loadRunCmd) findMax(ctx context.Context, s *streams) error {
+	if c.SLO != "" {
+		return usage("--find-max has objectives of its own; leave out --slo")
+	}
+	if c.Trace != "" || c.Requests > 0 || c.RampTo > 0 {
+		return usage("--find-max goes with --rate or --concurrency, and a --duration for each step")
+	}
+	c.SLO = c.FindMax
+	if c.Rate == "" && c.Concurrency == "" {
+		c.Rate = "1"
+	}
+	if c.Duration == 0 {
+		c.Duration = 20 * time.Second
+	}
+	if c.Warmup == 0 {
+		c.Warmup = c.Duration / 10
+	}
+	job, err := c.job()
+	if err != nil {
+		return usage("%w", err)
+	}
+	if len(job.Stages) > 1 {
+		return usage("--find-max begins at one level: give a single --rate or --concurrency")
+	}
+	first := job.Stages[0]
+	job.Stages = nil
+	o := load.SearchOptions{By: "rate", From: first.Rate, To: c.FindTo, Arrival: first.Arrival, Step: c.Duration, Warmup: c.Warmup, Resolution: c.FindStep}
+	if !first.Open() {
+		o.By, o.From = "concurrency", float64(first.Concurrency)
+	}
+	if o.To < o.From {
+		return usage("--find-to %g: is below %g, where the search begins", o.To, o.From)
+	}
+	if !c.Quiet {
+		o.OnStep = func(st load.SearchStep) {
+			fmt.Fprintf(s.err, "%s %g: %s (%.1f %% sure)\n", map[bool]string{true: "✓", false: "✗"}[st.Met], st.Level, st.Why, 100*st.Confidence)
 		}
 	}
-	return loadExit(r)
+	r, err := load.FindMax(ctx, *job, o)
+	if err := c.finish(s, r, err); err != nil {
+		return err
+	}
+	if r.Search.Best == 0 {
+		return exitError{code: exitFailed}
+	}
+	return nil
+}
+
+func (c *loadRunCmd) rateLimit(ctx context.Context, s *streams) error {
+	if c.Rate != "" || c.Trace != "" {
+		return usage("--rate-limit-check asks as fast as the target admits; give --concurrency, or nothing")
+	}
+	if c.Concurrency == "" {
+		c.Concurrency = "4"
+	}
+	if c.Duration == 0 {
+		c.Duration = 70 * time.Second
+	}
+	job, err := c.job()
+	if err != nil {
+		return usage("%w", err)
+	}
+	o := load.RateLimitOptions{Concurrency: job.Stages[0].Concurrency, Duration: c.Duration, Cycles: 3}
+	if !c.Quiet {
+		o.OnNote = func(text string) { fmt.Fprintln(s.err, text) }
+	}
+	n, err := load.CheckRateLimit(ctx, *job, o)
+	var nothing load.ErrNothing
+	switch {
+	case errors.As(err, &nothing):
+		return exitError{exitNothing, err}
+	case err != nil:
+		return err
+	}
+	path, err := load.WriteRateLimit(c.Out, n)
+	if err != nil {
+		return err
+	}
+	if err := n.WriteText(s.out); err != nil {
+		return err
+	}
+	fmt.Fprintf(s.out, "  %s\n", shortPaths([]string{path})[0])
+	for _, t := range n.Truths {
+		if !t.Holds {
+			return exitError{code: exitFailed}
+		}
+	}
+	return nil
 }
 
 // loadExit is the exit code of a result.

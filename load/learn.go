@@ -64,7 +64,7 @@ func Learn(ctx context.Context, t Target, h HTTPOptions, timeout time.Duration, 
 			said := rec.Message
 			*f.on = false
 			if r := ask(control()); r.OK() || strings.Contains(said, f.name) || r.Message != said {
-				m.features.Dropped = append(m.features.Dropped, fmt.Sprintf("%s: refused with %d: %s", f.name, rec.Status, said))
+				m.features.Dropped = append(m.features.Dropped, fmt.Sprintf("%s: refused with %d: %s", f.name, rec.Status, head(said)))
 				rec = r
 			} else {
 				*f.on = true // it was not this one
@@ -74,7 +74,7 @@ func Learn(ctx context.Context, t Target, h HTTPOptions, timeout time.Duration, 
 			was := m.features
 			m.features.MinTokens, m.features.IgnoreEOS, m.features.Usage = false, false, false
 			if r := ask(control()); r.OK() {
-				m.features.Dropped = append(m.features.Dropped, fmt.Sprintf("stream_options, ignore_eos and min_tokens: refused with %d: %s", rec.Status, rec.Message))
+				m.features.Dropped = append(m.features.Dropped, fmt.Sprintf("stream_options, ignore_eos and min_tokens: refused with %d: %s", rec.Status, head(rec.Message)))
 				rec = r
 			} else {
 				m.features = was
@@ -129,3 +129,14 @@ func (m *Mix) Features() Features { return m.features }
 
 // Works are the kinds of work of the mix.
 func (m *Mix) Works() []Work { return m.works }
+
+// head is the begin of a long message.
+func head(s string) string {
+	if i := strings.IndexAny(s, ".;\n"); i > 20 {
+		s = s[:i]
+	}
+	if len(s) > 120 {
+		s = strings.ToValidUTF8(s[:120], "") + " …"
+	}
+	return s
+}

@@ -40,6 +40,8 @@ type session struct {
 	part     Part
 	played   int // stages
 	scraper  *scraper
+	// lastClient is what is known of the client in the last play.
+	lastClient ClientFacts
 }
 
 // Measure carries a job out. The result of a run that was interrupted is a
@@ -106,7 +108,7 @@ func (j *Job) config(m *Mix) *Config {
 
 // play adds stages to what was measured.
 func (s *session) play(ctx context.Context, stages []Stage) error {
-	plan, err := NewPlan(stages, s.job.Seed+uint64(s.played), s.job.Shard)
+	plan, err := NewPlan(stages, s.job.Seed, s.job.Shard)
 	if err != nil {
 		return err
 	}
@@ -167,6 +169,7 @@ func (s *session) play(ctx context.Context, stages []Stage) error {
 	for _, w := range out.Windows {
 		s.part.Windows = append(s.part.Windows, w.shift(shift))
 	}
+	s.lastClient = out.Client
 	s.part.Client.add(out.Client)
 	s.part.Interrupted = s.part.Interrupted || out.Interrupted
 	return nil
@@ -213,6 +216,14 @@ func (s *session) close() error {
 
 // result computes the result and writes load.json.
 func (s *session) result() (*Result, error) {
+	r, err := s.assemble()
+	if err != nil {
+		return nil, err
+	}
+	return r, s.write(r)
+}
+
+func (s *session) assemble() (*Result, error) {
 	if err := s.close(); err != nil {
 		return nil, fmt.Errorf("records: %w", err)
 	}
@@ -222,10 +233,13 @@ func (s *session) result() (*Result, error) {
 		r.Target, remarks = s.scraper.stop()
 		r.Findings = append(r.Findings, remarks...)
 	}
-	if s.job.Out != "" {
-		if _, err := WriteResult(s.job.Out, r); err != nil {
-			return nil, err
-		}
-	}
 	return r, nil
+}
+
+func (s *session) write(r *Result) error {
+	if s.job.Out == "" {
+		return nil
+	}
+	_, err := WriteResult(s.job.Out, r)
+	return err
 }

@@ -68,27 +68,34 @@ func windowsOf(records []*Record) []Window {
 	return ws
 }
 
+// Merged is a run put together from its shards.
+type Merged struct {
+	Header  *Header
+	Result  *Result
+	Records []*Record
+}
+
 // Merge computes the result of a run from the folders of its shards, exactly
 // as if one machine had measured all of it. The shards' clocks are put side
 // by side by the times at which they began.
-func Merge(dirs []string, slo *SLO) (*Result, []*Record, error) {
+func Merge(dirs []string, slo *SLO) (*Merged, error) {
 	var header *Header
 	var parts []Part
 	seen := map[string]string{}
 	for _, dir := range dirs {
 		h, p, err := ReadPart(dir)
 		if err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 		if other, twice := seen[h.Shard]; twice {
-			return nil, nil, fmt.Errorf("%s and %s are both shard %s", other, dir, or(h.Shard, "0/1"))
+			return nil, fmt.Errorf("%s and %s are both shard %s", other, dir, or(h.Shard, "0/1"))
 		}
 		seen[h.Shard] = dir
 		if header == nil {
 			header = h
 		} else {
 			if why := differs(header, h); why != "" {
-				return nil, nil, fmt.Errorf("%s and %s are not shards of one run: %s differs", dirs[0], dir, why)
+				return nil, fmt.Errorf("%s and %s are not shards of one run: %s differs", dirs[0], dir, why)
 			}
 			if h.Began.Before(header.Began) {
 				by := int64(header.Began.Sub(h.Began))
@@ -102,7 +109,7 @@ func Merge(dirs []string, slo *SLO) (*Result, []*Record, error) {
 		parts = append(parts, *p)
 	}
 	if header == nil {
-		return nil, nil, fmt.Errorf("nothing to merge")
+		return nil, fmt.Errorf("nothing to merge")
 	}
 	r := Assemble(header, parts, slo)
 	if n := expected(header); n > len(parts) {
@@ -112,7 +119,8 @@ func Merge(dirs []string, slo *SLO) (*Result, []*Record, error) {
 	for _, p := range parts {
 		all = append(all, p.Records...)
 	}
-	return r, all, nil
+	header.Shard = ""
+	return &Merged{header, r, all}, nil
 }
 
 func (p *Part) shift(by int64) {

@@ -206,7 +206,7 @@ type Tick struct {
 	Sent     int     `json:"sent"`
 	OK       int     `json:"ok"`
 	Failed   int     `json:"failed"`
-	InFlight int     `json:"in_flight"`
+	InFlight float64 `json:"in_flight"` // on average
 	Tokens   float64 `json:"tokens"`
 	// The figures of requests that were to be sent in this step; 0: none.
 	TTFTP50 int64 `json:"ttft_p50_ns,omitempty"`

@@ -290,7 +290,6 @@ func series(records []*Record, end int64) (step float64, ticks []Tick) {
 	n := min(int(float64(end)/1e9/step)+1, 10*most)
 	ticks = make([]Tick, n)
 	ttft, tpot := make([][]int64, n), make([][]int64, n)
-	change := make([]int, n+1)
 	slot := func(at int64) int { return min(max(0, int(float64(at)/1e9/step)), n-1) }
 	for i := range ticks {
 		ticks[i].At = float64(i) * step
@@ -306,8 +305,10 @@ func series(records []*Record, end int64) (step float64, ticks []Tick) {
 		if lag, ok := r.OwnLag(); ok {
 			t.LagMax = max(t.LagMax, lag)
 		}
-		change[slot(r.Begun)]++
-		change[slot(r.End)+1]--
+		for k := slot(r.Begun); k <= slot(r.End); k++ {
+			from, to := max(float64(r.Begun)/1e9, ticks[k].At), min(float64(r.End)/1e9, ticks[k].At+step)
+			ticks[k].InFlight += max(0, to-from) / step
+		}
 		switch e := &ticks[slot(r.End)]; {
 		case r.OK():
 			e.OK++
@@ -330,11 +331,9 @@ func series(records []*Record, end int64) (step float64, ticks []Tick) {
 			tpot[slot(due)] = append(tpot[slot(due)], v)
 		}
 	}
-	flying := 0
 	for i := range ticks {
-		flying += change[i]
 		t := &ticks[i]
-		t.InFlight = flying
+		t.InFlight = math.Round(t.InFlight*100) / 100
 		t.Tokens = math.Round(t.Tokens*10) / 10
 		slices.Sort(ttft[i])
 		slices.Sort(tpot[i])

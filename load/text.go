@@ -45,7 +45,7 @@ func WriteText(w io.Writer, r *Result) error {
 	}
 	fmt.Fprintln(&b)
 	for _, e := range s.Errors {
-		fmt.Fprintf(&b, "    %-12s %6d  %s\n", e.Kind, e.Count, e.Message)
+		fmt.Fprintf(&b, "    %-12s %6d  %s\n", e.Kind, e.Count, plainText(e.Message))
 	}
 	fmt.Fprintf(&b, "  %d tokens in, %d out (%s), %.1f requests in flight on average, %d at most, %d connections made\n",
 		s.PromptTokens, s.OutputTokens, or(s.TokenSource, "no source"), s.InFlightMean, s.InFlightMax, s.Connections)
@@ -101,7 +101,7 @@ func WriteText(w io.Writer, r *Result) error {
 	if len(r.Findings) > 0 {
 		fmt.Fprintln(&b)
 		for _, f := range r.Findings {
-			fmt.Fprintf(&b, "  ! %s\n", f)
+			fmt.Fprintf(&b, "  ! %s\n", plainText(f))
 		}
 	}
 	fmt.Fprintln(&b)
