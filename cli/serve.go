@@ -31,7 +31,7 @@ type serveCmd struct {
 
 // endpointFlags describe the endpoint of a server without a file.
 type endpointFlags struct {
-	Model           string   `type:"path" placeholder:"FILE.gguf" help:"Model to run; the embedded one by default."`
+	Model           string   `type:"path" placeholder:"PATH" help:"Model to run, a GGUF file or a folder in Hugging Face's layout; the embedded one by default."`
 	ModelName       string   `placeholder:"NAME" help:"Name of the model in responses; the file's name by default."`
 	Text            string   `enum:"model,random" default:"model" help:"Where text comes from: the model, or words at random for throughput beyond any model's."`
 	Engine          string   `enum:"local,upstream" default:"local" help:"What answers: the engine in this binary, or the server that --upstream names."`

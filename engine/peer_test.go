@@ -1,13 +1,19 @@
 package engine
 
 import (
+	"bytes"
 	"encoding/json"
+	"io"
+	"math"
+	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 // Comparisons with llama.cpp, for those who have built it: TOUCHSTONE_LLAMA_CPP
@@ -73,4 +79,157 @@ func TestPeerTokens(t *testing.T) {
 				tok.Decode(got[i:min(len(got), i+5)], false), tok.Decode(want[i:min(len(want), i+5)], false))
 		})
 	}
+}
+
+// Greedy answers of 64 tokens to a hundred prompts, and their log probabilities.
+//
+// Both engines round on the way, each in its own places: this one keeps keys and
+// values in half precision, the peer turns queries and activations to the type of
+// what they meet. So where two tokens are nearly as probable an answer may
+// depart; elsewhere it must not.
+func TestPeerGreedy(t *testing.T) {
+	program := peer(t, "llama-server")
+	stories := dataFiles(t, "stories260K.gguf")[0]
+	for _, test := range []struct {
+		path string
+		mean float64 // bound of the mean difference of log probabilities
+		tie  float64 // bound of the gap between two tokens where answers depart
+	}{
+		{stories, 1e-3, 0.02},
+		{filepath.Join("..", "fixtures", "model", "touchstone.gguf"), 1e-2, 0.2},
+	} {
+		t.Run(filepath.Base(test.path), func(t *testing.T) {
+			url := startPeer(t, program, test.path)
+			m, err := Open(test.path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer m.Close()
+			e := New(m, Options{})
+			defer e.Close()
+			equal, tokens, most, sum := 0, 0, 0.0, 0.0
+			for _, prompt := range peerPrompts() {
+				ids := m.Tokenizer().Prompt(prompt)
+				want := askPeer(t, url, ids)
+				r := Request{Prompt: ids, MaxTokens: 64, N: 1, TopP: 1}
+				choices, err := Collect(e.Generate(t.Context(), r), 1)
+				if err != nil {
+					t.Fatal(err)
+				}
+				same := true
+				for i, token := range choices[0].Tokens {
+					if i == len(want) {
+						// The peer does not show the token that ends its answer.
+						same = choices[0].Finish == FinishStop && i == len(choices[0].Tokens)-1
+						break
+					}
+					if token.ID != want[i].ID {
+						same = false
+						gap := math.Inf(1)
+						for _, other := range want[i].Top {
+							if other.ID == token.ID {
+								gap = want[i].Logprob - other.Logprob
+							}
+						}
+						t.Logf("%q: token %d is %q, not %q, which the peer finds more probable by %.2g", prompt, i,
+							m.Tokenizer().Bytes(token.ID), m.Tokenizer().Bytes(want[i].ID), gap)
+						if gap > test.tie {
+							t.Errorf("no tie, which is at most %g", test.tie)
+						}
+						break
+					}
+					d := math.Abs(token.Logprob - want[i].Logprob)
+					most, sum, tokens = max(most, d), sum+d, tokens+1
+				}
+				if same {
+					equal++
+				}
+			}
+			t.Logf("%d of %d answers equal; log probabilities of %d tokens differ by %.2g at most, %.2g on average",
+				equal, len(peerPrompts()), tokens, most, sum/float64(tokens))
+			if sum > test.mean*float64(tokens) {
+				t.Errorf("want differences of at most %g on average", test.mean)
+			}
+		})
+	}
+}
+
+// peerPrompts are a hundred beginnings.
+func peerPrompts() (prompts []string) {
+	for _, start := range []string{
+		"Once upon a time", "One day", "There was", "In the morning", "Tom and", "The little", "She said", "It was a sunny day and", "What is", "The end of",
+	} {
+		for _, next := range []string{
+			"", " a girl", " a dog named", " the big red", " in the park", " with a smile", ", but then", " and the cat", " who liked to", " two birds",
+		} {
+			prompts = append(prompts, start+next)
+		}
+	}
+	return prompts
+}
+
+// startPeer starts llama-server on a model and returns its URL.
+func startPeer(t *testing.T, program, model string) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, port, _ := net.SplitHostPort(l.Addr().String())
+	l.Close()
+	server := exec.Command(program, "--model", model, "--host", "127.0.0.1", "--port", port,
+		"--threads", "1", "--parallel", "1", "--no-repack", "--ctx-size", "512",
+		"--flash-attn", "off", "--cache-type-k", "f32", "--cache-type-v", "f32")
+	if err := server.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		server.Process.Kill()
+		server.Wait()
+	})
+	url := "http://127.0.0.1:" + port
+	for range 600 {
+		if r, err := http.Get(url + "/health"); err == nil {
+			r.Body.Close()
+			if r.StatusCode == http.StatusOK {
+				return url
+			}
+		}
+		<-time.After(100 * time.Millisecond)
+	}
+	t.Fatal("llama-server does not come up")
+	return ""
+}
+
+type peerToken struct {
+	ID      int         `json:"id"`
+	Logprob float64     `json:"logprob"`
+	Top     []peerToken `json:"top_logprobs"`
+}
+
+// askPeer returns 64 tokens of a greedy answer.
+func askPeer(t *testing.T, url string, prompt []int) []peerToken {
+	t.Helper()
+	body, err := json.Marshal(map[string]any{
+		"prompt": prompt, "n_predict": 64, "temperature": 0, "n_probs": 5, "cache_prompt": false,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := http.Post(url+"/completion", "application/json", bytes.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Body.Close()
+	if r.StatusCode != http.StatusOK {
+		message, _ := io.ReadAll(r.Body)
+		t.Fatalf("%s: %s", r.Status, message)
+	}
+	var answer struct {
+		Tokens []peerToken `json:"completion_probabilities"`
+	}
+	if err := json.NewDecoder(r.Body).Decode(&answer); err != nil {
+		t.Fatal(err)
+	}
+	return answer.Tokens
 }
