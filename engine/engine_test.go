@@ -601,6 +601,37 @@ func TestConcurrentRequests(t *testing.T) {
 	wg.Wait()
 }
 
+// Searches that wait for memory which other searches hold, who wait for
+// memory too, all come to their end.
+func TestBeamsShortOfMemory(t *testing.T) {
+	m := randomModel(t, ggufwrite.Small)
+	e := New(m, Options{KVCacheBytes: 1, MaxSequences: 3, MaxBatchedTokens: 40})
+	defer e.Close()
+	var requests []Request
+	var want [][]Choice
+	for i := range 6 {
+		r := greedy(e)
+		r.Prompt = m.Tokenizer().Prompt(strings.Repeat("hello ", 10+4*i))
+		r.UseBeamSearch, r.N, r.BestOf, r.MaxTokens = true, 2, 4, 20
+		requests, want = append(requests, r), append(want, generate(t, e, r))
+	}
+	for range 10 {
+		var wg sync.WaitGroup
+		for i, r := range requests {
+			wg.Go(func() {
+				got, err := Collect(e.Generate(context.Background(), r), r.N)
+				if err != nil || !reflect.DeepEqual(got, want[i]) {
+					t.Errorf("search %d differs (%v)", i, err)
+				}
+			})
+		}
+		wg.Wait()
+	}
+	if e.Stats().Preemptions == 0 {
+		t.Error("none was preempted")
+	}
+}
+
 func TestCollectRefusesChoicesOutOfRange(t *testing.T) {
 	steps := func(yield func(Step, error) bool) { yield(Step{Choice: 1}, nil) }
 	if _, err := Collect(steps, 1); err == nil {

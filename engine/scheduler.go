@@ -69,9 +69,21 @@ func (s *scheduler) schedule() []*candidate {
 			order = append(order, g)
 		}
 	}
-	s.admitAll(order)
-	slices.SortStableFunc(order, func(a, b *generation) int { return cmp.Compare(a.served, b.served) })
+	s.admitAll(order, false)
+	step := s.plan(order)
+	if len(step) == 0 && len(order) > 0 {
+		// Each waits for memory that others hold, who wait too. The first takes what
+		// it needs: all that came later can be preempted, so it can go on.
+		s.admitAll(order, true)
+		step = s.plan(order)
+	}
+	return step
+}
 
+// plan chooses among the candidates that have memory.
+func (s *scheduler) plan(requests []*generation) []*candidate {
+	order := slices.Clone(requests)
+	slices.SortStableFunc(order, func(a, b *generation) int { return cmp.Compare(a.served, b.served) })
 	var step []*candidate
 	left := s.tokens
 	for _, g := range order {
@@ -99,20 +111,27 @@ func (s *scheduler) schedule() []*candidate {
 }
 
 // admitAll gives memory to the candidates that have none, in the order in which
-// their requests came, as long as there is some.
-func (s *scheduler) admitAll(requests []*generation) {
+// their requests came, as long as there is some. With force the first takes it
+// from those that came later.
+func (s *scheduler) admitAll(requests []*generation, force bool) {
 	for _, g := range requests {
 		for _, c := range g.live {
-			if !c.ready && len(c.cache.blocks) == 0 && !s.admit(c) {
+			if c.ready || len(c.cache.blocks) > 0 {
+				continue
+			}
+			if !s.admit(c, force) {
 				return
 			}
+			force = false
 		}
 	}
 }
 
 // admit takes what the pool holds of the tokens of a candidate and reserves
-// blocks for the rest, if then each of the others can still grow by one.
-func (s *scheduler) admit(c *candidate) bool {
+// blocks for the rest, if then each of the others can still grow by one; with
+// force, if need be, at the cost of those that came later.
+func (s *scheduler) admit(c *candidate, force bool) bool {
+	may := func(v *candidate) bool { return v.idle(c) || force && v.after(c) }
 	if s.findPrefixes {
 		// The last token is always computed, for its logits.
 		c.cache.attach(c.tokens[:min(len(c.tokens)-1, c.gen.reusable())])
@@ -120,13 +139,13 @@ func (s *scheduler) admit(c *candidate) bool {
 	need := blocksFor(len(c.tokens)) - len(c.cache.blocks)
 	for _, g := range s.requests {
 		for _, other := range g.live {
-			if other != c && len(other.cache.blocks) > 0 && !other.idle(c) {
+			if other != c && len(other.cache.blocks) > 0 && !may(other) {
 				need++
 			}
 		}
 	}
 	for s.pool.available() < need {
-		if !s.preempt(func(v *candidate) bool { return v.idle(c) }) {
+		if !s.preempt(may) {
 			c.cache.release()
 			return false
 		}
