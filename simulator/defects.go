@@ -44,6 +44,7 @@ var register = slices.Concat(
 	eosDefects,
 	usageDefects,
 	contextDefects,
+	safetyDefects,
 	determinismDefects,
 )
 

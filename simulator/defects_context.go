@@ -48,14 +48,14 @@ var contextDefects = []Defect{
 	},
 	{
 		Name:     "prompt-truncated",
-		Sentence: "Of a prompt of more than half the context the beginning is dropped.",
+		Sentence: "Of a prompt of more than a quarter of the context the beginning is dropped.",
 		Stage:    "generate",
 		Clauses:  []string{"CTX-004"},
 		Seen:     "Ollama's default num_ctx",
 		arm: asked(func(c *call, r *engine.Request) {
-			if most := c.generator.Config().ContextLength / 2; len(r.Prompt) > most {
+			if most := c.generator.Config().ContextLength / 4; len(r.Prompt) > most {
 				c.prompt = r.Prompt[len(r.Prompt)-most:]
-				r.Prompt = c.prompt
+				r.Prompt, c.prompts = c.prompt, [][]int{c.prompt}
 			}
 		}),
 	},

@@ -131,6 +131,7 @@ var probes = slices.Concat(
 	eosProbes,
 	useProbes,
 	ctxProbes,
+	safProbes,
 	detProbes,
 )
 

@@ -69,7 +69,7 @@ func promptWhole(c *Case) {
 		if b.words == a.words {
 			continue
 		}
-		if least := slope / 2 * float64(b.words-a.words); float64(b.tokens-a.tokens) < least {
+		if least := slope * 3 / 4 * float64(b.words-a.words); float64(b.tokens-a.tokens) < least {
 			c.fail(b.r, "usage.prompt_tokens", fmt.Sprintf("at least %d for %d words: %d words cost %d in %s", a.tokens+int(least), b.words, a.words, a.tokens, a.r.ID), strconv.Itoa(b.tokens))
 		}
 	}

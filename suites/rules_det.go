@@ -11,7 +11,7 @@ import (
 
 // detRules judge determinism, defaults and isolation (DET).
 var detRules = []rule{
-	{clause: "DET-001", reads: []string{"det"}, all: true, judge: greedyRepeats},
+	{clause: "DET-001", reads: []string{"det", "det.alive"}, all: true, judge: greedyRepeats},
 	{clause: "DET-002", reads: []string{"det"}, judge: sameAs("det", "top_p", "top_p has no effect at temperature 0")},
 	{clause: "DET-003", reads: []string{"det"}, judge: defaultsChangeNothing},
 	{clause: "DET-004", reads: []string{"det"}, judge: sameAs("det", "null", "null means absent")},

@@ -281,6 +281,7 @@ var goodParts = []func(*Facts) []transcript{
 	eosGood,
 	useGood,
 	ctxGood,
+	safGood,
 	detGood,
 }
 
@@ -348,6 +349,7 @@ var faults = slices.Concat(
 	eosFaults,
 	useFaults,
 	ctxFaults,
+	safFaults,
 	detFaults,
 )
 

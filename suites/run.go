@@ -35,6 +35,7 @@ var rules = slices.Concat(
 	eosRules,
 	useRules,
 	ctxRules,
+	safRules,
 	detRules,
 )
 

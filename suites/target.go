@@ -37,6 +37,18 @@ type Target struct {
 	// has, of [schemas.Claims]: a clause that requires one is judged only then,
 	// and an optional parameter that is claimed must not be refused.
 	Claims []string
+	// Safety says what is filtered, where content-safety is claimed.
+	Safety Safety
+}
+
+// Safety is what content safety filters: harmless to send, and known to the
+// owner of the target.
+type Safety struct {
+	// Prompt is a prompt that is filtered.
+	Prompt string
+	// Answer is a prompt whose answer is filtered, and Withheld a word of that
+	// answer that must not be seen.
+	Answer, Withheld string
 }
 
 // The dialects. llama-v1 is the API of the source document, /v1/completions and
