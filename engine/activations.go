@@ -103,11 +103,15 @@ type activations struct {
 	blocks32 [formats][]block32 // [n, cols/32], by the format of the weights
 	supers   []block256         // [n, cols/256]
 	have     [formats]bool      // forms that hold x
+	tiles    [formats][]tile    // that cover the rows, by the format of the weights; empty: unknown
 }
 
 // set makes x the activations.
 func (a *activations) set(x []float32, n, cols int) {
 	a.x, a.n, a.cols, a.have = x, n, cols, [formats]bool{}
+	for f := range a.tiles {
+		a.tiles[f] = a.tiles[f][:0]
+	}
 }
 
 // form is the first of the formats that want the activations in the same form.
@@ -123,6 +127,11 @@ func (f format) form() format {
 
 // prepare brings the activations into the form that a format wants.
 func (a *activations) prepare(f format, threads int) {
+	for _, f := range [...]format{f, f.form()} { // F16 may be computed as F32
+		if len(a.tiles[f]) == 0 && f != asFile {
+			a.tiles[f] = kernelsOf(f).cover(a.tiles[f], a.n)
+		}
+	}
 	f = f.form()
 	if a.have[f] {
 		return
@@ -134,7 +143,7 @@ func (a *activations) prepare(f format, threads int) {
 			return // one row is as it is
 		}
 		a.dense = grown(a.dense, a.n*a.cols)
-		tiles := kernelsOf(f32).tiles(a.n)
+		tiles := a.tiles[f32]
 		parallel(len(tiles), a.n*a.cols/len(tiles), threads, func(from, to int) {
 			for _, t := range tiles[from:to] {
 				interleave(a.dense[t.at*a.cols:], a.x[t.at*a.cols:], t.n, a.cols)

@@ -53,7 +53,7 @@ func (p product) compute(a *activations, from, to int) {
 		return
 	}
 	qBytes, mBytes := m.panelBytes()
-	tiles := kernelsOf(m.format).tiles(a.n)
+	tiles := a.tiles[m.format]
 	chunk := to - from
 	if len(tiles) > 1 {
 		chunk = max(1, chunkBytes/qBytes)
@@ -105,7 +105,7 @@ func (p product) widened(a *activations, from, to int) {
 	defer panelMemory.Put(memory)
 	*memory = grown(*memory, (panelRows+1)*m.cols)
 	panel, row := (*memory)[:panelRows*m.cols], (*memory)[panelRows*m.cols:]
-	tiles := kernelsOf(f32).tiles(a.n)
+	tiles := a.tiles[f32]
 	for at := from; at < to; at++ {
 		m.widenPanel(panel, row, at)
 		for _, t := range tiles {

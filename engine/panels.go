@@ -21,9 +21,8 @@ type tile struct {
 	kernel panelKernel
 }
 
-// tiles covers n rows.
-func (k kernelSet) tiles(n int) []tile {
-	var tiles []tile
+// cover appends tiles that cover n rows.
+func (k kernelSet) cover(tiles []tile, n int) []tile {
 	for at := 0; at < n; {
 		for _, kernel := range k {
 			if kernel.rows <= n-at {

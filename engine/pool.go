@@ -51,7 +51,7 @@ type share struct {
 // How often a helper, and who waits for helpers, looks before it sleeps; and how
 // long it pauses between two looks, in units of about 40 cycles.
 const (
-	looks     = 1000
+	looks     = 400
 	pauseLoop = 2
 )
 
