@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"log"
+	"math"
+	"strings"
 
 	"github.com/touchstone-llm/touchstone/engine"
 	"github.com/touchstone-llm/touchstone/engine/internal/ggufwrite"
@@ -67,4 +69,46 @@ func ExampleCollect() {
 	// Output:
 	// 0 5 length
 	// 1 5 length
+}
+
+// Embed gives the same vector for the same tokens, of length 1.
+func ExampleEngine_Embed() {
+	model, err := engine.Load(ggufwrite.Random(ggufwrite.Small).Bytes())
+	if err != nil {
+		log.Fatal(err)
+	}
+	e := engine.New(model, engine.Options{})
+	defer e.Close()
+
+	vector, err := e.Embed(context.Background(), model.Tokenizer().Prompt("hello world"))
+	if err != nil {
+		log.Fatal(err)
+	}
+	var square float64
+	for _, x := range vector {
+		square += float64(x) * float64(x)
+	}
+	fmt.Printf("%d numbers, length %.3f\n", len(vector), math.Sqrt(square))
+	// Output: 32 numbers, length 1.000
+}
+
+// Requests that begin alike compute the beginning once.
+func ExampleEngine_Stats() {
+	model, err := engine.Load(ggufwrite.Random(ggufwrite.Small).Bytes())
+	if err != nil {
+		log.Fatal(err)
+	}
+	e := engine.New(model, engine.Options{KVCacheBytes: 1 << 20})
+	defer e.Close()
+
+	beginning := strings.Repeat("hello ", 20)
+	for _, end := range []string{"you", "me"} {
+		request := engine.Request{Prompt: model.Tokenizer().Prompt(beginning + end), MaxTokens: 4, N: 1, TopP: 1, IgnoreEOS: true, Logprobs: -1}
+		if _, err := engine.Collect(e.Generate(context.Background(), request), 1); err != nil {
+			log.Fatal(err)
+		}
+	}
+	s := e.Stats()
+	fmt.Println(s.PromptTokens, "tokens of prompts,", s.PrefixCacheHits, "found again;", s.GenerationTokens, "generated")
+	// Output: 87 tokens of prompts, 32 found again; 8 generated
 }
