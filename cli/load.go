@@ -209,6 +209,7 @@ type loadRunCmd struct {
 
 const loadHelp = `Latency and throughput of an endpoint, with a verdict on the client itself: a run is
 VALID, or INVALID: client-bound when this machine could not keep up.
+All flags of a measurement: touchstone load run --help.
 
   touchstone load http://host:8000 --concurrency 16 --duration 60s --prompt-tokens 512 --output-tokens 128
   touchstone load http://host:8000 --rate 5 --arrival poisson --slo 'p99 ttft < 500ms, p95 tpot < 50ms'

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"time"
 )
@@ -58,6 +59,7 @@ type SearchStep struct {
 const (
 	sure      = 0.9 // a level that is less sure is held again
 	maxRepeat = 3
+	maxFailed = 0.01 // of the requests of a level
 )
 
 // FindMax looks for the highest rate or concurrency at which job's objectives
@@ -213,7 +215,9 @@ func (x *searcher) try(ctx context.Context, level float64) (st SearchStep, bound
 		// The verdict on the client is on the last time alone.
 		v := certify(&Result{Total: summarise(x.part.Records[from:], windows[len(windows)-1:], nil), Client: []ClientFacts{x.lastClient}})
 		if !v.Valid && !x.o.anyClient {
-			return st, strings.Join(v.Reasons, "; "), nil
+			bound = strings.Join(v.Reasons, "; ")
+			st.Requests, st.Why = len(x.part.Records)-from, "client-bound: "+bound
+			return st, bound, nil
 		}
 		st.Requests = sum.Requests
 		st.Met, st.Confidence, st.Why = x.judge(&sum, records, windows)
@@ -229,6 +233,12 @@ func (x *searcher) try(ctx context.Context, level float64) (st SearchStep, bound
 func (x *searcher) judge(sum *Summary, records []*Record, windows []Window) (met bool, confidence float64, why string) {
 	confidence = 1
 	var parts []string
+	// Percentiles are over those that succeed; a level at which many fail is
+	// not met, whatever they say, unless the objectives speak of failures.
+	failures := slices.ContainsFunc(x.job.SLO.Terms, func(t Term) bool { return t.Metric == ErrorRate || t.Metric == GoodShare })
+	if n := sum.OK + sum.Failed; !failures && float64(sum.Failed) > maxFailed*float64(n) {
+		return false, 0.95, fmt.Sprintf("%d of %d requests failed: %s", sum.Failed, n, sum.Errors[0].Kind)
+	}
 	for i := range x.job.SLO.Terms {
 		r := x.job.SLO.Terms[i].judge(sum, records)
 		c := r.Confidence

@@ -40,6 +40,37 @@ func TestFindMaxConcurrency(t *testing.T) {
 	}
 }
 
+// A level at which requests fail is not met, however fast the others are.
+func TestFindMaxCountsFailures(t *testing.T) {
+	var mu sync.Mutex
+	n := 0
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		io.Copy(io.Discard, r.Body)
+		mu.Lock()
+		n++
+		fail := n%3 == 0
+		mu.Unlock()
+		if fail {
+			http.Error(w, `{"error":{"message":"full"}}`, http.StatusServiceUnavailable)
+			return
+		}
+		time.Sleep(2 * time.Millisecond)
+		w.Header().Set("Content-Type", "text/event-stream")
+		fmt.Fprint(w, tokenEvent, finishEvent, doneEvent)
+	}))
+	t.Cleanup(s.Close)
+	j := newJob(s.URL)
+	j.SLO, _ = ParseSLO("p50 ttft < 10s")
+	j.NoCanary, j.NoLearn = true, true
+	r, err := FindMax(t.Context(), j, SearchOptions{By: "concurrency", From: 1, To: 2, Step: 200 * time.Millisecond, anyClient: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if f := r.Search; f.Best != 0 || !strings.Contains(f.Steps[0].Why, "http_503") {
+		t.Errorf("%+v", f)
+	}
+}
+
 // A bucket of requests that refills, and says what its headers are told to.
 type limiter struct {
 	mu        sync.Mutex
