@@ -45,6 +45,7 @@ var register = slices.Concat(
 	usageDefects,
 	contextDefects,
 	safetyDefects,
+	limitDefects,
 	determinismDefects,
 )
 

@@ -132,6 +132,7 @@ var probes = slices.Concat(
 	useProbes,
 	ctxProbes,
 	safProbes,
+	tooProbes,
 	detProbes,
 )
 

@@ -282,6 +282,7 @@ var goodParts = []func(*Facts) []transcript{
 	useGood,
 	ctxGood,
 	safGood,
+	tooGood,
 	detGood,
 }
 
@@ -350,6 +351,8 @@ var faults = slices.Concat(
 	useFaults,
 	ctxFaults,
 	safFaults,
+	limFaults,
+	tooFaults,
 	detFaults,
 )
 

@@ -36,6 +36,8 @@ var rules = slices.Concat(
 	useRules,
 	ctxRules,
 	safRules,
+	limRules,
+	tooRules,
 	detRules,
 )
 
