@@ -27,6 +27,7 @@ type Progress struct {
 	plan    *Plan
 	stage   int
 	began   time.Time
+	before  int64     // requests sent before this stage
 	recent  [2]recent // this and the last stretch
 	turned  time.Time
 	kinds   map[string]int
@@ -109,7 +110,7 @@ func (p *Progress) begin(i int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.endBar()
-	p.stage, p.began = i, time.Now().Add(leadIn)
+	p.stage, p.began, p.before = i, time.Now().Add(leadIn), p.live.Sent.Load()
 	if p.bar != nil {
 		p.current = p.bar.AddBar(1000, mpb.BarRemoveOnComplete(),
 			mpb.PrependDecorators(decor.Any(func(decor.Statistics) string { return p.label() + " " })),
@@ -155,11 +156,7 @@ func (p *Progress) line() string {
 				share = float64(len(st.Slots)) / float64(st.Offered)
 			}
 			since := min(since, st.Duration.Seconds())
-			due := 0
-			for due < len(st.Slots) && st.Slots[due].At.Seconds() <= since {
-				due++
-			}
-			add("%.3g/s of %.3g/s", float64(due)/since, st.Rate*share)
+			add("%.3g/s of %.3g/s", float64(sent-p.before)/since, st.Rate*share)
 		}
 	}
 	add("done %d", p.live.Done.Load())

@@ -232,15 +232,17 @@ func (c *rateCheck) headers() {
 	if !n.Limited {
 		return
 	}
+	// What is said of a minute can be held against a minute only.
+	minute := n.Seconds >= 60
 	near := func(got, said float64) bool { return got >= 0.9*said && got <= 1.1*said+1 }
-	if said, ok := limit("x-ratelimit-limit-requests"); ok {
+	if said, ok := limit("x-ratelimit-limit-requests"); ok && minute {
 		got := n.RequestsPerMinute
 		if n.MostPerMinute > 0 {
 			got = float64(n.MostPerMinute)
 		}
 		truth(fmt.Sprintf("x-ratelimit-limit-requests: %g", said), near(got, said) || near(n.RequestsPerMinute, said), "%.4g a minute were admitted", got)
 	}
-	if said, ok := limit("x-ratelimit-limit-tokens"); ok && n.TokensPerMinute > 0.9*said {
+	if said, ok := limit("x-ratelimit-limit-tokens"); ok && minute && n.TokensPerMinute > 0.9*said {
 		truth(fmt.Sprintf("x-ratelimit-limit-tokens: %g", said), near(n.TokensPerMinute, said), "%.5g a minute were admitted", n.TokensPerMinute)
 	}
 	// What remains must be nothing at a refusal, and something before.

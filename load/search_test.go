@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -139,10 +140,28 @@ func TestRateLimitCheck(t *testing.T) {
 					t.Errorf("%s: holds %v (%s)", truth.Claim, truth.Holds, truth.Seen)
 				}
 			}
-			if len(n.Truths) < 3 {
+			if len(n.Truths) < 2 {
 				t.Errorf("%d claims tested", len(n.Truths))
 			}
 		})
+	}
+}
+
+// A stated limit is held against what was admitted in a minute.
+func TestStatedLimit(t *testing.T) {
+	for _, c := range []struct {
+		stated  string
+		seconds float64
+		judged  bool
+		holds   bool
+	}{{"600", 70, true, true}, {"1000", 70, true, false}, {"1000", 20, false, false}} {
+		r := &rateCheck{all: []*Record{{Status: http.StatusTooManyRequests, RetryAfter: 1}}}
+		r.notes = RateLimit{Limited: true, Refused: 1, Seconds: c.seconds, RequestsPerMinute: 610, MostPerMinute: 620, Stated: map[string]string{"x-ratelimit-limit-requests": c.stated}}
+		r.headers()
+		i := slices.IndexFunc(r.notes.Truths, func(t Truth) bool { return strings.Contains(t.Claim, "limit-requests") })
+		if (i >= 0) != c.judged || i >= 0 && r.notes.Truths[i].Holds != c.holds {
+			t.Errorf("%+v: %+v", c, r.notes.Truths)
+		}
 	}
 }
 
