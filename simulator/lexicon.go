@@ -161,6 +161,16 @@ func inWord(r rune) bool {
 	return unicode.In(r, unicode.L, unicode.M, unicode.Nd)
 }
 
+// lowered is what of ASCII stands in words, in lower case; 0 for the rest.
+var lowered = func() (table [256]byte) {
+	for c := range utf8.RuneSelf {
+		if r := rune(c); inWord(r) {
+			table[c] = byte(unicode.ToLower(r))
+		}
+	}
+	return table
+}()
+
 func alone(r rune) bool {
 	return r >= utf8.RuneSelf && unicode.In(r, unicode.Han, unicode.Hiragana, unicode.Katakana, unicode.Hangul, unicode.Thai)
 }
@@ -207,6 +217,15 @@ func (l *lexicon) scan(threshold severity, a *assessment) scan {
 // that is where what is filtered begins, and the scan is over.
 func (s *scan) add(text string) (clear int, hit bool) {
 	for i := 0; i < len(text) && !s.hit; {
+		if c := lowered[text[i]]; c != 0 { // a letter or digit of ASCII, as nearly always
+			if len(s.word) == 0 {
+				s.wordAt = s.length
+			}
+			s.word = append(s.word, c)
+			i++
+			s.length++
+			continue
+		}
 		r, size := rune(text[i]), 1
 		if r >= utf8.RuneSelf {
 			r, size = utf8.DecodeRuneInString(text[i:])
@@ -264,6 +283,11 @@ func (s *scan) endWord() {
 		return
 	}
 	s.count++
+	starting := s.lexicon.byFirst[string(s.word)]
+	if starting == nil && len(s.open) == 0 && len(s.sights) == 0 {
+		s.word = s.word[:0]
+		return
+	}
 	open := s.open[:0]
 	for _, o := range s.open {
 		if o.words[o.read] != string(s.word) {
@@ -276,7 +300,7 @@ func (s *scan) endWord() {
 		}
 	}
 	s.open = open
-	for _, p := range s.lexicon.byFirst[string(s.word)] {
+	for _, p := range starting {
 		if o := (opening{p, 1, s.wordAt}); len(p.words) == 1 {
 			s.see(o)
 		} else {
