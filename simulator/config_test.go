@@ -131,6 +131,19 @@ func TestKeys(t *testing.T) {
 	}
 }
 
+// TestOperatingExample: the example of OPERATING.md is a configuration.
+func TestOperatingExample(t *testing.T) {
+	text, err := os.ReadFile("OPERATING.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(text), "```yaml\n")
+	example, _, _ := strings.Cut(rest, "```")
+	if c, err := ParseConfig([]byte(example)); err != nil || len(c.Endpoints) != 2 {
+		t.Errorf("%v", err)
+	}
+}
+
 func FuzzParseConfig(f *testing.F) {
 	f.Add([]byte(wholeConfig))
 	f.Fuzz(func(t *testing.T, text []byte) {
