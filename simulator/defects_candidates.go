@@ -315,7 +315,7 @@ var beamDefects = []Defect{
 		Name:     "beam-false-is-true",
 		Sentence: "use_beam_search false is read as true.",
 		Stage:    "combination",
-		Clauses:  []string{"BEAM-010"},
+		Clauses:  []string{"BEAM-010", "DET-003"},
 		arm: before("combination", func(c *call) {
 			if c.values.given("use_beam_search") {
 				c.values.set("use_beam_search", true, "true")

@@ -156,7 +156,7 @@ func equallyLong(c *Case) {
 func entryPerToken(c *Case) {
 	c.entries(func(r *reply, where string, ch, lp gjson.Result) {
 		tokens, ok := r.completionTokens()
-		if !ok || len(r.choices()) != 1 || r.number("best_of", 1) > 1 || r.req.Get("stop").Exists() {
+		if !ok || len(r.choices()) != 1 || r.number("best_of", 1) > 1 || r.req.Get("stop").Exists() || ch.Get("finish_reason").Str == "content_filter" {
 			return
 		}
 		n, least := len(lp.Get("token_logprobs").Array()), tokens
