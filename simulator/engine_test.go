@@ -6,6 +6,8 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/tidwall/gjson"
+
 	"github.com/touchstone-llm/touchstone/engine"
 	"github.com/touchstone-llm/touchstone/fixtures/model"
 )
@@ -156,6 +158,45 @@ func TestEngineDialects(t *testing.T) {
 		if !strings.Contains(r.get("choices.0.message.content").Str, "5925") {
 			t.Errorf("%s: the result of the tool is lost: %s", path, r.body)
 		}
+	}
+	for _, path := range []string{azureChatPath, openAIChatPath} {
+		const two = `"tools":[{"type":"function","function":{"name":"open_door","parameters":{"type":"object","properties":{"room":{"$ref":"#/$defs/room"}},` +
+			`"required":["room"],"$defs":{"room":{"enum":["cellar","attic"]}}}}},{"type":"function","function":{"name":"ring"}}],"max_tokens":64`
+		for choice, want := range map[string]string{
+			`"required"`: "", `{"type":"function","function":{"name":"ring"}}`: "ring{}", `{"type":"function","function":{"name":"open_door"}}`: `open_door{"room":`,
+		} {
+			r := send(path, two+`,"tool_choice":`+choice)
+			calls := r.get("choices.0.message.tool_calls")
+			call := calls.Get("0.function.name").Str + strings.ReplaceAll(calls.Get("0.function.arguments").Str, `": `, `":`)
+			if calls.Get("#").Int() != 1 || !strings.HasPrefix(call, want) || r.get("choices.0.finish_reason").Str != "tool_calls" || r.get("choices.0.message.content").Str != "" {
+				t.Errorf("%s: tool_choice %s: %s", path, choice, r.body)
+			}
+			if room := gjson.Get(calls.Get("0.function.arguments").Str, "room"); strings.HasPrefix(call, "open_door") && room.Str != "cellar" && room.Str != "attic" {
+				t.Errorf("%s: the arguments are not by their schema: %s", path, call)
+			}
+			stream := send(path, two+`,"stream":true,"tool_choice":`+choice)
+			if last := stream.events()[len(stream.events())-2]; gjson.Get(last, "choices.0.finish_reason").Str != "tool_calls" {
+				t.Errorf("%s: streamed tool_choice %s: %s", path, choice, last)
+			}
+		}
+		for _, wanted := range []string{
+			`{"type":"json_object"}`, `{"type":"json_schema","json_schema":{"name":"moon"}}`,
+			`{"type":"json_schema","json_schema":{"name":"moon","strict":true,"schema":{"type":"object","properties":{"far":{"type":"boolean"},"km":{"type":"integer","minimum":0,"maximum":9}},"required":["far","km"],"additionalProperties":false}}}`,
+		} {
+			r := send(path, `"temperature":0,"max_tokens":200,"response_format":`+wanted)
+			content := gjson.Parse(r.get("choices.0.message.content").Str)
+			if r.get("choices.0.finish_reason").Str == "stop" && !content.IsObject() {
+				t.Errorf("%s: %s: %s", path, wanted, r.body)
+			}
+			if strings.Contains(wanted, "schema\":{\"type") && (!content.Get("far").IsBool() || content.Get("km").Type != gjson.Number) {
+				t.Errorf("%s: %s: %s", path, wanted, r.body)
+			}
+		}
+		if plain := send(path, `"temperature":0,"response_format":{"type":"text"}`); plain.get("choices.0.message.content").Str != send(path, `"temperature":0`).get("choices.0.message.content").Str {
+			t.Errorf("%s: the format text changes the text", path)
+		}
+		status := map[bool]int{true: 422, false: 400}[path == azureChatPath]
+		refused(t, post(t, h, path, ask(path, `"response_format":{"type":"json_schema","json_schema":{"name":"a","schema":{"type":"object","patternProperties":{"a":{}}}}}`)), status, "patternProperties")
 	}
 	for _, path := range []string{azureEmbeddingsPath, openAIEmbeddingsPath} {
 		if n := len(send(path, "").get("data.0.embedding").Array()); n != testEngine(t).Model().Config().Dim {

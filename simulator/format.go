@@ -33,7 +33,7 @@ func typedFormat(p parameter, v gjson.Result, wrong func() *refusal) (any, *refu
 	case "text":
 		return format{kind: kind}, nil
 	case "json_object":
-		return jsonFormat(p.name, kind, `{"type":"object"}`)
+		return format{kind, engine.JSONObject()}, nil
 	case "json_schema":
 		if !sent {
 			return nil, invalid(codeMissing, p.name+".json_schema", "%s.json_schema is required with the type json_schema.", p.name)
@@ -60,19 +60,14 @@ func typedSchemaFormat(where string, v gjson.Result) (any, *refusal) {
 	}
 	schema, sent := d.optional("schema")
 	if !sent {
-		return jsonFormat(where, "json_schema", `{"type":"object"}`)
+		return format{"json_schema", engine.JSONObject()}, nil
 	}
 	if bad := checkSchema(where+".schema", schema, 0); bad != nil {
 		return nil, bad
 	}
-	return jsonFormat(where+".schema", "json_schema", schema.Raw)
-}
-
-// jsonFormat holds the text to a schema.
-func jsonFormat(where, kind, schema string) (any, *refusal) {
-	constraint, err := engine.JSONSchema([]byte(schema))
+	constraint, err := engine.JSONSchema([]byte(schema.Raw))
 	if err != nil {
-		return nil, unsupported("response_format", "%s cannot be enforced: %s.", where, strings.TrimPrefix(err.Error(), "engine: "))
+		return nil, unsupported("response_format", "%s.schema cannot be enforced: %s.", where, strings.TrimPrefix(err.Error(), "engine: JSON schema: "))
 	}
-	return format{kind, constraint}, nil
+	return format{"json_schema", constraint}, nil
 }

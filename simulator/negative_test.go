@@ -124,6 +124,7 @@ func TestNegatives(t *testing.T) {
 	}
 	f := newFake()
 	h := serve(t, f)
+	refusals := 0
 	for _, e := range endpoints() {
 		route := e.route
 		for _, p := range route.parameters {
@@ -145,6 +146,7 @@ func TestNegatives(t *testing.T) {
 						name = "" // not JSON, so no parameter can be named
 					}
 					before := f.generated.Load()
+					refusals++
 					refused(t, post(t, h, e.path, body), http.StatusBadRequest, name)
 					if f.generated.Load() != before {
 						t.Error("a refused request was generated for")
@@ -153,6 +155,25 @@ func TestNegatives(t *testing.T) {
 			}
 		}
 	}
+	for _, e := range endpoints() {
+		for _, other := range endpoints() {
+			for _, p := range other.route.parameters {
+				if _, known := e.route.parameter(p.name); !known {
+					refused(t, post(t, h, e.path, ask(e.path, fmt.Sprintf("%q:1", p.name))), 400, p.name)
+				}
+			}
+		}
+		for _, p := range e.route.parameters {
+			twice := fmt.Sprintf("%q:null,%q:null", p.name, p.name)
+			refused(t, post(t, h, e.path, ask(e.path, twice)), 400, p.name)
+			if p.required {
+				refused(t, post(t, h, e.path, strings.Replace(ask(e.path, ""), `"`+p.name+`"`, `"zzz"`, 1)), 400, "zzz")
+				refused(t, post(t, h, e.path, `{}`), 400, "required")
+			}
+		}
+		refused(t, post(t, h, e.path, ask(e.path, `"zzz_unknown":1`)), 400, "zzz_unknown")
+	}
+	t.Logf("%d requests were refused", refusals)
 	for _, e := range endpoints() {
 		if r := post(t, h, e.path, ask(e.path, "")); r.status != 200 {
 			t.Errorf("control after the negatives: %d %s", r.status, r.body)

@@ -2,6 +2,7 @@ package simulator
 
 import (
 	"errors"
+	"fmt"
 	"regexp"
 	"slices"
 	"strings"
@@ -185,8 +186,11 @@ func callConstraint(tools []engine.Tool) (*engine.Constraint, error) {
 	if err == nil {
 		return strict, nil
 	}
-	return engine.JSONSchema(callSchema(tools, func(engine.Tool) string { return "" }))
+	return engine.JSONSchema(callSchema(tools, func(engine.Tool) string { return `{"type":"object"}` }))
 }
+
+// reference is where a JSON Schema refers to a place in itself.
+var reference = regexp.MustCompile(`("\$ref"\s*:\s*"#)`)
 
 func callSchema(tools []engine.Tool, parameters func(engine.Tool) string) []byte {
 	b := []byte(`{"anyOf":[`)
@@ -195,9 +199,9 @@ func callSchema(tools []engine.Tool, parameters func(engine.Tool) string) []byte
 		b = appendString(b, t.Name)
 		b = append(b, `},"parameters":`...)
 		if schema := parameters(t); schema != "" {
-			b = append(b, schema...)
+			b = append(b, reference.ReplaceAllString(schema, fmt.Sprintf("${1}/anyOf/%d/properties/parameters", i))...)
 		} else {
-			b = append(b, `{"type":"object"}`...)
+			b = append(b, `{"type":"object","additionalProperties":false}`...) // a function without parameters
 		}
 		b = append(b, `},"required":["name","parameters"],"additionalProperties":false}`...)
 	}
