@@ -84,7 +84,7 @@ func (c *checkCmd) Run(ctx context.Context, s *streams) error {
 }
 
 // referenceClaims are what the reference claims in a check of its own.
-var referenceClaims = []string{"content-safety"}
+var referenceClaims = []string{"content-safety", "openapi"}
 
 // In a check of its own the reference screens a word of one answer, and the
 // harness knows which; what the classifier finds in prompts it finds anywhere.
@@ -101,9 +101,10 @@ func (c *checkCmd) reference(ctx context.Context, target *suites.Target) (stop f
 	if err != nil {
 		return nil, fmt.Errorf("the embedded model: %w", err)
 	}
-	target.Key = rand.Text()
-	target.Kind, target.Claims, target.Safety = "reference", referenceClaims, referenceSafety
-	server, free, err := newReference(m, simulator.Options{ModelName: embedded, Keys: []string{target.Key}, Dialects: []string{c.Dialect}, Safety: screening, Defects: c.Defect})
+	target.Key, target.SecondKey, target.ForeignKey = rand.Text(), rand.Text(), rand.Text()
+	target.Kind, target.Claims = "reference", referenceClaims
+	target.Safety = referenceSafety
+	server, free, err := newReference(m, simulator.Options{ModelName: embedded, Keys: []string{target.Key, target.SecondKey}, Dialects: []string{c.Dialect}, Safety: screening, Defects: c.Defect})
 	if err != nil {
 		return nil, usage("%w", err)
 	}

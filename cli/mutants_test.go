@@ -84,13 +84,16 @@ func replay(ctx context.Context, steps []engine.Step) engine.Steps {
 // checkDefects runs the suites against the reference with the given defects.
 func checkDefects(t *testing.T, g simulator.Generator, profile schemas.Profile, clauses []string, defects ...string) *reports.Result {
 	t.Helper()
-	h, err := simulator.New(simulator.Options{Generator: g, ModelName: embedded, Keys: []string{"k-123"}, Safety: screening, Defects: defects})
+	h, err := simulator.New(simulator.Options{Generator: g, ModelName: embedded, Keys: []string{"k-123", "k-456"}, Safety: screening, Defects: defects})
 	if err != nil {
 		t.Fatal(err)
 	}
 	server := httptest.NewServer(h)
 	defer server.Close()
-	r, err := suites.Judge(t.Context(), suites.Target{BaseURL: server.URL, Key: "k-123", Kind: "reference", Claims: referenceClaims, Safety: referenceSafety}, suites.Options{Profile: profile, Clauses: clauses})
+	r, err := suites.Judge(t.Context(), suites.Target{
+		BaseURL: server.URL, Kind: "reference", Claims: referenceClaims, Safety: referenceSafety,
+		Key: "k-123", SecondKey: "k-456", ForeignKey: "k-789",
+	}, suites.Options{Profile: profile, Clauses: clauses})
 	if err != nil {
 		t.Fatal(err)
 	}

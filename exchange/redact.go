@@ -12,7 +12,8 @@ import (
 	"unicode/utf8"
 )
 
-const redacted = "[redacted]"
+// Redacted stands in place of a secret.
+const Redacted = "[redacted]"
 
 // credentials are the headers whose value is a secret whatever it is.
 var credentials = regexp.MustCompile(`(?i)^(authorization|proxy-authorization|(x-)?api-key|` +
@@ -200,7 +201,7 @@ func (r *redactor) bytes(b []byte) ([]byte, func(int) int) {
 	var out []byte
 	end := 0
 	for _, m := range spans {
-		out = append(append(out, b[end:m[0]]...), redacted...)
+		out = append(append(out, b[end:m[0]]...), Redacted...)
 		end = m[1]
 	}
 	out = append(out, b[end:]...)
@@ -211,7 +212,7 @@ func (r *redactor) bytes(b []byte) ([]byte, func(int) int) {
 				break
 			}
 			i = max(i, m[1]) // an offset inside a secret goes behind it
-			shift += len(redacted) - (m[1] - m[0])
+			shift += len(Redacted) - (m[1] - m[0])
 		}
 		return i + shift
 	}
@@ -225,8 +226,8 @@ func (r *redactor) text(s string) string {
 var userinfo = regexp.MustCompile(`^([a-zA-Z]+://)[^/@?#]*@`)
 
 func (r *redactor) url(s string) string {
-	s = userinfo.ReplaceAllString(s, "${1}"+redacted+"@")
-	return r.text(credentialQuery.ReplaceAllString(s, "${1}"+redacted))
+	s = userinfo.ReplaceAllString(s, "${1}"+Redacted+"@")
+	return r.text(credentialQuery.ReplaceAllString(s, "${1}"+Redacted))
 }
 
 func (r *redactor) header(h http.Header) http.Header {
@@ -252,7 +253,7 @@ func (r *redactor) value(name, v string) string {
 	if strings.TrimSpace(v) == "" {
 		return v
 	}
-	return scheme.FindString(v) + redacted
+	return scheme.FindString(v) + Redacted
 }
 
 // head treats raw header lines as header does, keeping their line ends.
@@ -269,7 +270,7 @@ func (r *redactor) head(b []byte) []byte {
 		switch {
 		case len(text) > 0 && (text[0] == ' ' || text[0] == '\t'):
 			if secret {
-				text = []byte(" " + redacted)
+				text = []byte(" " + Redacted)
 			} else {
 				text = []byte(r.text(string(text)))
 			}

@@ -34,6 +34,7 @@ type arming func(*call)
 // register holds the defects in the order of the contract's areas.
 var register = slices.Concat(
 	requestDefects,
+	chatDefects,
 	responseDefects,
 	finishDefects,
 	streamDefects,
@@ -47,6 +48,9 @@ var register = slices.Concat(
 	safetyDefects,
 	limitDefects,
 	determinismDefects,
+	authDefects,
+	errorDefects,
+	infoDefects,
 )
 
 // Defects returns every defect that the simulator knows, in the order of the

@@ -130,7 +130,7 @@ var candidateDefects = []Defect{
 		Name:     "best-of-null-500",
 		Sentence: "best_of null is answered with 500.",
 		Stage:    "type",
-		Clauses:  []string{"BST-011"},
+		Clauses:  []string{"BST-011", "ERR-009"},
 		arm: always(func(c *call) {
 			c.hooks.on("type", func(c *call) *refusal {
 				if v, sent := c.document.get("best_of"); sent && v.Type == gjson.Null {
@@ -256,7 +256,7 @@ var beamDefects = []Defect{
 		Name:     "beam-fails",
 		Sentence: "Beam search is answered with 500.",
 		Stage:    "generate",
-		Clauses:  []string{"BEAM-004", "BEAM-011"},
+		Clauses:  []string{"BEAM-004", "BEAM-011", "ERR-009"},
 		arm: always(func(c *call) {
 			c.hooks.on("generate", func(c *call) *refusal {
 				if c.values.flag("use_beam_search") {

@@ -78,7 +78,7 @@ var finishDefects = []Defect{
 		Name:     "context-end-fails",
 		Sentence: "Generation that reaches the end of the context is an error.",
 		Stage:    "generate",
-		Clauses:  []string{"FIN-010"},
+		Clauses:  []string{"FIN-010", "ERR-009"},
 		arm: allSteps(func(c *call, steps engine.Steps) engine.Steps {
 			return func(yield func(engine.Step, error) bool) {
 				for s, err := range steps {

@@ -144,12 +144,12 @@ var requestDefects = []Defect{
 		}),
 	},
 	{
-		Name: "invalid-utf8-500", Stage: "decode", Clauses: []string{"REQ-013"},
+		Name: "invalid-utf8-500", Stage: "decode", Clauses: []string{"REQ-013", "ERR-009"},
 		Sentence: "Bytes that are no UTF-8 are answered with 500.",
 		arm:      fails(func(c *call) bool { return bytes.Contains(c.body, []byte("\xff\xfe")) }),
 	},
 	{
-		Name: "nul-500", Stage: "decode", Clauses: []string{"REQ-014"},
+		Name: "nul-500", Stage: "decode", Clauses: []string{"REQ-014", "ERR-009"},
 		Sentence: "A NUL in the prompt is answered with 500.",
 		arm:      fails(func(c *call) bool { return bytes.Contains(c.body, []byte(`\u0000`)) }),
 	},
@@ -210,7 +210,7 @@ var requestDefects = []Defect{
 		}),
 	},
 	{
-		Name: "model-unknown-500", Stage: "type", Clauses: []string{"REQ-020"},
+		Name: "model-unknown-500", Stage: "type", Clauses: []string{"REQ-020", "ERR-009"},
 		Sentence: "A model that the endpoint does not have is answered with 500.",
 		arm: fails(func(c *call) bool {
 			m := gjson.GetBytes(c.body, "model")
@@ -241,7 +241,7 @@ var requestDefects = []Defect{
 		})),
 	},
 	{
-		Name: "prompt-empty-500", Stage: "decode", Clauses: []string{"REQ-025"},
+		Name: "prompt-empty-500", Stage: "decode", Clauses: []string{"REQ-025", "ERR-009"},
 		Sentence: "An empty prompt is answered with 500.",
 		arm:      fails(func(c *call) bool { p := gjson.GetBytes(c.body, "prompt"); return p.Exists() && p.Raw == `""` }),
 	},
@@ -315,7 +315,7 @@ var requestDefects = []Defect{
 		arm:      rewrite(instead("max_tokens", "1.5", "1")),
 	},
 	{
-		Name: "max-tokens-float-500", Stage: "decode", Clauses: []string{"REQ-042"},
+		Name: "max-tokens-float-500", Stage: "decode", Clauses: []string{"REQ-042", "ERR-009"},
 		Sentence: "max_tokens 16.0 is answered with 500.",
 		arm:      fails(func(c *call) bool { return gjson.GetBytes(c.body, "max_tokens").Raw == "16.0" }),
 	},
@@ -395,7 +395,7 @@ var requestDefects = []Defect{
 		arm:      rewrite(instead("n", "1.5", "1")),
 	},
 	{
-		Name: "n-huge-500", Stage: "range", Clauses: []string{"REQ-058"},
+		Name: "n-huge-500", Stage: "range", Clauses: []string{"REQ-058", "ERR-009"},
 		Sentence: "n 100000 takes the server's memory, and is answered with 500.",
 		arm:      fails(func(c *call) bool { return gjson.GetBytes(c.body, "n").Raw == "100000" }),
 	},
@@ -536,7 +536,7 @@ var requestDefects = []Defect{
 		}),
 	},
 	{
-		Name: "deep-nesting-500", Stage: "decode", Clauses: []string{"REQ-077"},
+		Name: "deep-nesting-500", Stage: "decode", Clauses: []string{"REQ-077", "ERR-009"},
 		Sentence: "Deep nesting is answered with 500.",
 		arm:      fails(func(c *call) bool { return bytes.Count(c.body, []byte("[")) > 1000 }),
 	},

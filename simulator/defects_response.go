@@ -305,7 +305,7 @@ var responseDefects = []Defect{
 		Name:     "error-with-200",
 		Sentence: "The refusal of a top_p out of range has the status 200.",
 		Stage:    "wire",
-		Clauses:  []string{"SCH-001", "RSP-002", "RSP-011", "RSP-022", "USE-001"},
+		Clauses:  []string{"SCH-001", "RSP-002", "RSP-011", "RSP-022", "USE-001", "ERR-019"},
 		Seen:     "preloop#121",
 		arm: always(func(c *call) {
 			c.hooks.refuse = append(c.hooks.refuse, func(_ *call, w http.ResponseWriter, r *refusal) bool {
@@ -323,7 +323,7 @@ var responseDefects = []Defect{
 		Name:     "error-shape-unknown",
 		Sentence: `Refusals are {"reason": "…"}, a shape of no known API.`,
 		Stage:    "wire",
-		Clauses:  []string{"SCH-003"},
+		Clauses:  []string{"SCH-003", "ERR-002", "CLI-009"},
 		Seen:     "vllm#12886 (another wrong envelope)",
 		arm: always(func(c *call) {
 			c.hooks.refuse = append(c.hooks.refuse, func(_ *call, w http.ResponseWriter, r *refusal) bool {

@@ -100,6 +100,11 @@ func (r *reply) status() int {
 
 func (r *reply) ok() bool { return r.status() == http.StatusOK }
 
+// isCompletion is whether the request asked for one, and not for a page.
+func (r *reply) isCompletion() bool {
+	return r.Request.Method == http.MethodPost && strings.Contains(r.Request.URL, "/completions")
+}
+
 // refused is whether the target answered with a client error.
 func (r *reply) refused() bool { return r.status() >= 400 && r.status() < 500 }
 

@@ -101,11 +101,12 @@ func (fs *futures) start(ctx context.Context, p *probe, f *Facts) {
 		if p.last {
 			fs.others(ctx)
 		}
-		fs.session.send(ctx, p, f, p.asks(f))
+		asks := p.asks(f)
+		fs.session.send(ctx, p, f, asks)
 		if next := probeByName[p.then]; next != nil {
 			fs.session.send(ctx, next, f, next.asks(f))
 		}
-		if p.hostile {
+		if p.hostile && len(asks) > 0 {
 			fs.session.send(ctx, &after, f, []ask{{label: p.name, prompt: plainPrompt(f.Route), body: f.greedy(1)}})
 		}
 	}()

@@ -121,6 +121,11 @@ var nonces = []string{
 // probes are all that a run may send, but for calibration, by area.
 var probes = slices.Concat(
 	reqProbes,
+	chtProbes,
+	autProbes,
+	errProbes,
+	azureProbes,
+	cliProbes,
 	strProbes,
 	finProbes,
 	rspProbes,

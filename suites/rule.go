@@ -185,7 +185,7 @@ func first(rs []*reply) *reply {
 
 // allAnswers returns every plain answer of the run.
 func (c *Case) allAnswers() []*reply {
-	return c.every(func(r *reply) bool { return r.ok() && !r.streams() && r.doc.IsObject() }, "no plain answer came")
+	return c.every(func(r *reply) bool { return r.ok() && !r.streams() && r.doc.IsObject() && r.isCompletion() }, "no plain answer came")
 }
 
 // allStreams returns every streamed answer of the run.

@@ -35,6 +35,7 @@ func reqGood(f *Facts) []transcript {
 		switch t := &ts[i]; {
 		case t.probe == "path":
 			t.status = 404
+			t.header.Set("X-Ms-Error-Code", "NotFound")
 		case t.probe == "comma" && t.label == "without":
 			*t = answering(f, t.probe, ask{label: t.label, wire: t.wire}, plainly(f.Route, t.probe, nil, made{words(7), "length", nil}))
 		}
@@ -48,7 +49,7 @@ func reqGood(f *Facts) []transcript {
 	ts = append(ts, relabel(replies(f, "length.forms", sixteen), "quoted", func(t transcript) transcript { refuse400(&t); return t })...)
 	ts = append(ts, refusals(f, "two.bad")...)
 	ts = relabel(ts, "two", func(t transcript) transcript {
-		t.body = `{"error":{"message":"top_p must be in (0, 1]"}}`
+		t.body = `{"error":{"message":"top_p must be in (0, 1]","type":"x","param":null,"code":null}}`
 		return t
 	})
 	for _, t := range replies(f, "stream.values", four) {

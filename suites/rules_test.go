@@ -30,8 +30,10 @@ type transcript struct {
 	every time.Duration
 	late  time.Duration // before the first event
 	took  time.Duration
-	error string
-	cut   bool // the message did not end
+	// headers is the time until the header, for rules on time.
+	headers time.Duration
+	error   string
+	cut     bool // the message did not end
 }
 
 var clock = time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC)
@@ -47,7 +49,7 @@ func (t transcript) reply(f *Facts, id int) *reply {
 	}
 	route := f.Route
 	x := &exchange.Exchange{
-		ID: exchangeID{route, t.probe, t.label, id + 1}.String(), Started: clock, End: t.took + 100*time.Millisecond, Error: t.error,
+		ID: exchangeID{route, t.probe, t.label, id + 1}.String(), Started: clock, End: t.took + 100*time.Millisecond, Headers: t.headers, Error: t.error,
 		Request: exchange.Request{
 			Method: cmp.Or(t.wire.method, "POST"), URL: "http://target" + cmp.Or(t.wire.path, f.target.path(route)),
 			Header: t.wire.header, Body: raw,
@@ -201,7 +203,10 @@ func good(dialect string, route schemas.Route) (*Facts, []transcript) {
 	sixteen := made{pieces: words(capped), reason: "length"}
 	wide := made{pieces: []string{"안녕", "하세요"}, reason: "stop"}
 	f := &Facts{
-		Route: route, target: Target{Dialect: dialect}, Served: true, Repeatable: true, IgnoreEOS: Honoured, Capped: sixteen.text(), Context: 64,
+		Route: route, target: Target{
+			Dialect: dialect, Key: "sk-right-1", SecondKey: "sk-second", ForeignKey: "sk-foreign", Deployments: []string{"blue"},
+			Routes: []schemas.Route{schemas.Completions, schemas.Chat},
+		}, Served: true, Repeatable: true, IgnoreEOS: Honoured, Capped: sixteen.text(), Context: 64,
 		Long: Sample{Prompt: plainPrompt(route), Answer: long.text(), Tokens: longTokens}, Short: Sample{Prompt: shortPrompts[0], Answer: short.text(), Tokens: 4, Prompted: 5},
 		Wide: Sample{Prompt: widePrompts[0], Answer: wide.text(), Tokens: 2}, Filler: Sample{Prompt: "f", Tokens: 59},
 	}
@@ -270,6 +275,7 @@ func good(dialect string, route schemas.Route) (*Facts, []transcript) {
 	for _, part := range goodParts {
 		ts = append(ts, part(f)...)
 	}
+	ts = named(ts)
 	return f, ts
 }
 
@@ -284,6 +290,11 @@ var goodParts = []func(*Facts) []transcript{
 	safGood,
 	tooGood,
 	detGood,
+	chtGood,
+	autGood,
+	errGood,
+	azureGood,
+	cliGood,
 }
 
 // A goodCase is a target without fault: what calibration learns of it, and what
@@ -354,6 +365,11 @@ var faults = slices.Concat(
 	limFaults,
 	tooFaults,
 	detFaults,
+	autFaults,
+	errFaults,
+	azureFaults,
+	chtFaults,
+	cliFaults,
 )
 
 // onlyOnce edits the first transcript that it is given.

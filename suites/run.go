@@ -25,6 +25,9 @@ import (
 var rules = slices.Concat(
 	schRules,
 	reqRules,
+	extRules,
+	verRules,
+	chtRules,
 	rspRules,
 	finRules,
 	strRules,
@@ -39,6 +42,11 @@ var rules = slices.Concat(
 	limRules,
 	tooRules,
 	detRules,
+	autRules,
+	errRules,
+	infRules,
+	depRules,
+	cliRules,
 )
 
 // Enforced lists the ids of the clauses that have a rule.
@@ -297,7 +305,7 @@ func (k *check) result(interrupted bool) *reports.Result {
 	for _, r := range k.record {
 		requests++
 		tokens += int(r.doc.Get("usage.total_tokens").Int())
-		recorded[r.ID] = exchange.Redact(r.Exchange, k.target.Key)
+		recorded[r.ID] = exchange.Redact(r.Exchange, k.target.secrets()...)
 	}
 	k.session.mu.Unlock()
 	for _, c := range k.clauses {

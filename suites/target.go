@@ -21,6 +21,9 @@ type Target struct {
 	BaseURL string
 	// Key is sent as a bearer token; empty sends none. It never reaches a result.
 	Key string
+	// SecondKey is the endpoint's other key and ForeignKey that of another
+	// endpoint, where they are known: AUT-013 and AUT-015 send them.
+	SecondKey, ForeignKey string
 	// Dialect is the API that the target speaks: llama-v1 (the default),
 	// azure-inference or openai.
 	Dialect string
@@ -39,6 +42,9 @@ type Target struct {
 	Claims []string
 	// Safety says what is filtered, where content-safety is claimed.
 	Safety Safety
+	// Deployments are names that the header azureml-model-deployment chooses
+	// between (DEP-033).
+	Deployments []string
 }
 
 // Safety is what content safety filters: harmless to send, and known to the
@@ -117,6 +123,13 @@ func (t *Target) check() error {
 	if t.Kind != "" && !slices.Contains(Kinds, t.Kind) {
 		return configError("kind: %q is none of %v", t.Kind, Kinds)
 	}
+	for claim, made := range map[string]bool{"second-key": t.SecondKey != "", "foreign-key": t.ForeignKey != "", "deployments": len(t.Deployments) > 0} {
+		if made && !t.claims(claim) {
+			t.Claims = append(slices.Clone(t.Claims), claim)
+		} else if !made && t.claims(claim) {
+			return configError("claims: %q is claimed, but what it needs is not given", claim)
+		}
+	}
 	for _, name := range t.Claims {
 		if _, ok := schemas.Claims()[name]; !ok {
 			return configError("claims: %q is not known; the claims are %s", name, strings.Join(slices.Sorted(maps.Keys(schemas.Claims())), ", "))
@@ -180,3 +193,8 @@ func (t Target) path(r schemas.Route) string { return paths[t.dialect()][r] }
 // claims is whether the owner says that the target has a feature or a
 // configuration, one of [schemas.Claims].
 func (t Target) claims(name string) bool { return slices.Contains(t.Claims, name) }
+
+// secrets are what must not reach a result.
+func (t Target) secrets() []string {
+	return slices.DeleteFunc([]string{t.Key, t.SecondKey, t.ForeignKey}, func(s string) bool { return s == "" })
+}

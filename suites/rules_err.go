@@ -1,0 +1,212 @@
+package suites
+
+import (
+	"fmt"
+	"mime"
+	"net/http"
+	"regexp"
+	"strconv"
+	"strings"
+
+	"github.com/tidwall/gjson"
+)
+
+// refusing are probes whose requests are refused, for rules on every error.
+var refusing = []string{"bad.numbers", "bad.lists", "bad.body", "path", "methods", "auth"}
+
+// errRules judge errors (ERR).
+var errRules = []rule{
+	{clause: "ERR-001", reads: refusing, all: true, judge: func(c *Case) {
+		for _, r := range c.errors() {
+			media, _, _ := mime.ParseMediaType(r.Response.Header.Get("Content-Type"))
+			if media != "application/json" && !strings.HasSuffix(media, "+json") {
+				c.fail(r, "header Content-Type", "application/json", strconv.Quote(r.Response.Header.Get("Content-Type")))
+			} else if !r.doc.Exists() && r.Request.Method != http.MethodHead {
+				c.fail(r, "body", "a JSON document", shorten(string(r.Response.Body), 60))
+			}
+		}
+	}},
+	{clause: "ERR-002", reads: refusing, all: true, judge: func(c *Case) {
+		for _, r := range c.errors() {
+			if m := r.doc.Get("error.message"); r.doc.Exists() && m.Type != gjson.String {
+				c.fail(r, "error.message", "an envelope that every client library reads: {\"error\":{\"message\":…}}", shorten(r.doc.Raw, 80))
+			}
+		}
+	}},
+	{clause: "ERR-003", reads: refusing, all: true, judge: func(c *Case) {
+		for _, r := range c.errors() {
+			d := r.doc
+			known := d.Get("error.message").Exists() || d.Get("message").Exists() || d.Get("detail").Exists() || d.Get("error").Type == gjson.String
+			if d.Exists() && !known {
+				c.fail(r, "body", "error{code,message}, a flat status, code and message, or detail", shorten(d.Raw, 80))
+			}
+		}
+	}},
+	{clause: "ERR-004", reads: refusing, all: true, judge: func(c *Case) {
+		for _, r := range c.errors() {
+			e := r.doc.Get("error")
+			for _, name := range []string{"message", "type", "param", "code"} {
+				if v := e.Get(name); e.IsObject() && !v.Exists() {
+					c.fail(r, "error."+name, "there, null if there is nothing to say", shorten(e.Raw, 80))
+				}
+			}
+		}
+	}},
+	{clause: "ERR-005", reads: refusing, all: true, judge: statusesAgree},
+	{clause: "ERR-006", reads: refusing, all: true, judge: func(c *Case) {
+		for _, r := range c.errors() {
+			for _, path := range []string{"error.message", "message"} {
+				if v := r.doc.Get(path); v.Exists() && (v.Type != gjson.String || v.Str == "") {
+					c.fail(r, path, "a text", shorten(v.Raw, 40))
+				}
+			}
+		}
+	}},
+	{clause: "ERR-007", reads: []string{"json.mode"}, judge: func(c *Case) {
+		if r := c.labelled("json.mode", "json"); r != nil && r.status() != http.StatusUnprocessableEntity && !honoursJSON(r) {
+			c.fail(r, "status", "422, or an answer in JSON", r.statusLine())
+		}
+	}},
+	{clause: "ERR-008", reads: []string{"json.mode"}, judge: func(c *Case) {
+		r := c.labelled("json.mode", "json")
+		if r == nil || r.ok() {
+			return
+		}
+		if body := r.doc.Raw; !strings.Contains(body, "parameter_not_supported") || !r.names("response_format") {
+			c.fail(r, "body", "parameter_not_supported, and the name response_format in detail.loc or param", shorten(body, 120))
+		}
+	}},
+	{clause: "ERR-009", reads: refusing, all: true, judge: func(c *Case) {
+		for _, r := range c.every(func(r *reply) bool { return r.Response != nil }, "nothing was answered") {
+			if s := r.status(); s >= 500 && s != http.StatusServiceUnavailable {
+				c.fail(r, "status", "below 500: a client made this request", r.statusLine())
+			}
+		}
+	}},
+	{clause: "ERR-010", reads: refusing, all: true, judge: func(c *Case) {
+		for _, r := range c.errors() {
+			if m := innards.FindString(string(r.Response.Body)); m != "" {
+				c.fail(r, "body", "no stack trace, file or internal host", shorten(m, 60))
+			}
+		}
+	}},
+	{clause: "ERR-011", reads: []string{"bad.numbers", "bad.lists", "bad.body", "bad.prompt", "bytes"}, all: true, judge: func(c *Case) {
+		for _, r := range c.every(func(r *reply) bool { return r.probe == after.name }, "no bad request was sent") {
+			if !r.ok() {
+				seen := r.Error
+				if r.Response != nil {
+					seen = r.statusLine()
+				}
+				c.fail(r, "status", "200: the control request after the bad ones of "+r.label, seen)
+			}
+		}
+	}},
+	{clause: "ERR-012", reads: []string{"bad.numbers", "bad.lists"}, judge: namesParameter},
+	{clause: "ERR-013", reads: []string{"again"}, judge: func(c *Case) {
+		rs := c.sent("again")
+		for _, r := range rs {
+			if r.status() != rs[0].status() {
+				c.fail(r, "status", fmt.Sprintf("%d, as before", rs[0].status()), r.statusLine())
+			}
+		}
+	}},
+	{clause: "ERR-014", reads: []string{"embeddings"}, endpoint: true, judge: func(c *Case) {
+		for _, r := range c.sent("embeddings") {
+			if r.status() != http.StatusNotFound {
+				c.fail(r, "status", "404: a model for chat makes no embeddings", r.statusLine())
+			}
+		}
+	}},
+	{clause: "ERR-015", reads: []string{"bad.numbers", "bad.lists"}, judge: func(c *Case) {
+		for _, p := range []string{"bad.numbers", "bad.lists"} {
+			for _, r := range c.sent(p) {
+				if r.status() >= 400 && !r.isRefusal() {
+					c.fail(r, "status", "400 or 422: a parameter is wrong", r.statusLine())
+				}
+			}
+		}
+	}},
+	{clause: "ERR-016", reads: refusing, all: true, judge: func(c *Case) {
+		for _, r := range c.errors() {
+			h := r.Response.Header.Get("x-ms-error-code")
+			code := r.doc.Get("error.code").String()
+			if code == "" {
+				code = r.doc.Get("code").String()
+			}
+			if h != "" && code != "" && h != code {
+				c.fail(r, "header x-ms-error-code", strconv.Quote(code), strconv.Quote(h))
+			}
+		}
+	}},
+	{clause: "ERR-017", reads: refusing, all: true, judge: func(c *Case) {
+		for _, r := range c.errors() {
+			if r.status() == http.StatusFailedDependency && r.Response.Header.Get("ms-azureml-model-error-statuscode") == "" {
+				c.fail(r, "header ms-azureml-model-error-statuscode", "the status of the container", "absent")
+			}
+		}
+	}},
+	{clause: "ERR-019", reads: refusing, all: true, judge: func(c *Case) {
+		for _, r := range c.every(func(r *reply) bool { return r.ok() }, "nothing was answered") {
+			if e := r.doc.Get("error"); (e.IsObject() || e.Type == gjson.String) && !r.doc.Get("choices.0").Exists() {
+				c.fail(r, "status", "400 or more: the body is an error", r.statusLine())
+			}
+		}
+	}},
+	{clause: "ERR-020", reads: refusing, all: true, judge: func(c *Case) {
+		for _, r := range c.errors() {
+			d := r.doc.Get("detail")
+			if !d.IsArray() {
+				continue
+			}
+			for i, e := range d.Array() {
+				if !e.Get("loc").IsArray() || e.Get("msg").Type != gjson.String || e.Get("type").Type != gjson.String {
+					c.fail(r, fmt.Sprintf("detail[%d]", i), "loc, msg and type", shorten(e.Raw, 80))
+				}
+			}
+		}
+	}},
+}
+
+// innards are what an error must not show of the server.
+var innards = regexp.MustCompile(`Traceback \(most recent|File "[^"]+", line \d+|\bgoroutine \d+ \[|\bat [\w.$]+\([\w]+\.(java|js|ts):\d+|/(usr|home|opt|root|app|var|work)/[\w./-]+|[\w.-]+\.svc\.cluster\.local|[\w/-]+\.(py|go):\d+`)
+
+// errors are all answers of 400 or more.
+func (c *Case) errors() []*reply {
+	return c.every(func(r *reply) bool { return r.status() >= 400 }, "nothing was refused")
+}
+
+func statusesAgree(c *Case) {
+	for _, r := range c.errors() {
+		for _, path := range []string{"status", "statusCode", "code", "error.status", "error.code"} {
+			v := r.doc.Get(path)
+			n, err := strconv.Atoi(v.String())
+			if !v.Exists() || err != nil || n < 100 || n > 599 {
+				continue
+			}
+			if n != r.status() {
+				c.fail(r, path, strconv.Itoa(r.status())+", the status of the answer", v.Raw)
+			}
+		}
+	}
+}
+
+// honoursJSON is whether an answer is the JSON that was asked for, or was cut
+// off on the way to it.
+func honoursJSON(r *reply) bool {
+	cs := r.choices()
+	if !r.ok() || len(cs) == 0 {
+		return false
+	}
+	return gjson.Valid(r.text(cs[0])) || cs[0].Get("finish_reason").Str == "length" && strings.HasPrefix(strings.TrimSpace(r.text(cs[0])), "{")
+}
+
+func namesParameter(c *Case) {
+	for _, p := range []string{"bad.numbers", "bad.lists"} {
+		for _, r := range c.sent(p) {
+			name, _, _ := strings.Cut(r.label, " ")
+			if r.isRefusal() && r.req.Exists() && !r.names(name) {
+				c.fail(r, "error", "the name of the parameter that is wrong, "+name, strconv.Quote(shorten(r.message(), 100)))
+			}
+		}
+	}
+}
