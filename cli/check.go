@@ -3,11 +3,13 @@ package cli
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"net"
 	"os"
 	"path/filepath"
 	"strings"
+	"text/tabwriter"
 	"time"
 
 	"github.com/touchstone-llm/touchstone/reports"
@@ -28,6 +30,13 @@ type checkCmd struct {
 	Area        []string      `placeholder:"AREA,…" help:"Judge these areas only, such as STR."`
 	LabelFilter string        `placeholder:"EXPR" help:"Judge the clauses that match a Ginkgo label expression over id, area, level and dialect, such as 'STR && MUST'."`
 	Defect      []string      `placeholder:"NAME,…" help:"Break the in-process reference in these ways (only without a URL)."`
+	Config      string        `type:"path" placeholder:"FILE" help:"Description of the target, as init writes it; see init --help."`
+	Register    string        `placeholder:"VERSION" help:"Judge by a published version of the clauses, such as 2026-11, so that the gate stays as it is."`
+	Evidence    string        `type:"path" placeholder:"DIR" help:"Leave every exchange there, redacted, to be judged again by --replay."`
+	Replay      string        `type:"path" placeholder:"DIR" help:"Judge what --evidence left there; nothing is sent."`
+	DryRun      bool          `help:"Print what would be sent, and send nothing."`
+	MaxRequests int           `placeholder:"N" help:"Stop asking after so many requests; what needs more is inconclusive."`
+	MaxTokens   int           `placeholder:"N" help:"Stop asking after so many tokens; what needs more is inconclusive."`
 	Out         string        `default:"reports" type:"path" placeholder:"DIR" help:"Where to write result.json, report.html and junit.xml."`
 	Concurrency int           `default:"4" help:"Most requests in flight."`
 	Timeout     time.Duration `default:"60s" help:"Bound on one request."`
@@ -42,11 +51,36 @@ what was expected, what was seen, and a curl line that shows it again.
   touchstone check                                  # the reference, in process
   MY_KEY=… touchstone check https://host --api-key-env MY_KEY --profile strict
   touchstone check http://127.0.0.1:8000 --area STR --model my-model
+  touchstone init https://host && touchstone check --config touchstone.yaml --evidence run1
+  touchstone check --replay run1                    # judged again, nothing sent
 
 Exit code: 0 conformant, 1 not, 2 bad usage, 3 nothing was judged, 130 interrupted.`
 }
 
 func (c *checkCmd) Run(ctx context.Context, s *streams) error {
+	options := suites.Options{
+		Profile: schemas.Profile(c.Profile), Clauses: c.Clause, Areas: c.Area, LabelFilter: c.LabelFilter, Register: c.Register,
+		Concurrency: c.Concurrency, Timeout: c.Timeout, KeyEnv: c.APIKeyEnv, Version: toolVersion(), Evidence: c.Evidence,
+		Budget: suites.Budget{Requests: c.MaxRequests, Tokens: c.MaxTokens},
+	}
+	if len(c.Defect) > 0 && (c.URL != "" || c.Config != "" || c.Replay != "") {
+		return usage("--defect breaks the in-process reference; it cannot be used with a URL, --config or --replay")
+	}
+	switch {
+	case c.Replay != "" && (c.URL != "" || c.Config != ""):
+		return usage("--replay judges what was recorded; it cannot be used with a URL or --config")
+	case c.Config != "" && c.URL != "":
+		return usage("--config holds the URL; give one of the two")
+	case c.Replay != "":
+		target, evidence, err := suites.OpenEvidence(c.Replay)
+		if err != nil {
+			return err
+		}
+		options.Replay = evidence
+		return c.check(ctx, s, target, options, c.Out)
+	case c.Config != "":
+		return c.configured(ctx, s, options)
+	}
 	target := suites.Target{BaseURL: strings.TrimRight(c.URL, "/"), Dialect: c.Dialect, Kind: c.Kind, Model: c.Model, Key: os.Getenv(c.APIKeyEnv)}
 	for _, r := range c.Route {
 		target.Routes = append(target.Routes, schemas.Route(r))
@@ -57,22 +91,63 @@ func (c *checkCmd) Run(ctx context.Context, s *streams) error {
 			return err
 		}
 		defer stop()
-	} else if len(c.Defect) > 0 {
-		return usage("--defect breaks the in-process reference; it cannot be used with a URL")
 	}
-	terminal := reports.NewTerminal(s.out, reports.TerminalOptions{Quiet: c.Quiet})
-	result, err := suites.Run(ctx, target, suites.Options{
-		Profile: schemas.Profile(c.Profile), Clauses: c.Clause, Areas: c.Area, LabelFilter: c.LabelFilter,
-		Concurrency: c.Concurrency, Timeout: c.Timeout, KeyEnv: c.APIKeyEnv, Version: toolVersion(),
-		OnStart: func(n int) {
-			terminal.Start(reports.Target{URL: target.BaseURL, Dialect: target.Dialect, Kind: target.Kind, Model: target.Model}, c.Profile, n)
-		},
-		OnFact: terminal.Fact, OnVerdict: terminal.Verdict,
-	})
+	return c.check(ctx, s, target, options, c.Out)
+}
+
+// configured checks each dialect of a described target in turn. The worst exit
+// code is that of all.
+func (c *checkCmd) configured(ctx context.Context, s *streams, options suites.Options) error {
+	file, err := readConfig(c.Config)
 	if err != nil {
 		return err
 	}
-	paths, err := reports.WriteAll(c.Out, result)
+	if err := file.options(&options); err != nil {
+		return err
+	}
+	dialects := file.Dialects
+	if len(dialects) == 0 {
+		dialects = []string{suites.DialectLlamaV1}
+	}
+	var worst error
+	for _, d := range dialects {
+		target, err := file.target(d)
+		if err != nil {
+			return err
+		}
+		out, one := c.Out, options
+		if len(dialects) > 1 {
+			out = filepath.Join(c.Out, d)
+			if one.Evidence != "" {
+				one.Evidence = filepath.Join(one.Evidence, d)
+			}
+		}
+		if err := c.check(ctx, s, target, one, out); err != nil {
+			var code exitError
+			if !errors.As(err, &code) || code.err != nil {
+				return err
+			}
+			worst = err
+		}
+	}
+	return worst
+}
+
+// check checks one target and writes the reports into out.
+func (c *checkCmd) check(ctx context.Context, s *streams, target suites.Target, options suites.Options, out string) error {
+	if c.DryRun {
+		return c.plan(s, target, options)
+	}
+	terminal := reports.NewTerminal(s.out, reports.TerminalOptions{Quiet: c.Quiet})
+	options.OnStart = func(n int) {
+		terminal.Start(reports.Target{URL: target.BaseURL, Dialect: target.Dialect, Kind: target.Kind, Model: target.Model}, string(options.Profile), n)
+	}
+	options.OnFact, options.OnVerdict = terminal.Fact, terminal.Verdict
+	result, err := suites.Run(ctx, target, options)
+	if err != nil {
+		return err
+	}
+	paths, err := reports.WriteAll(out, result)
 	if err != nil {
 		return fmt.Errorf("writing the reports: %w", err)
 	}
@@ -81,6 +156,24 @@ func (c *checkCmd) Run(ctx context.Context, s *streams) error {
 		return exitError{code: result.Summary.ExitCode}
 	}
 	return nil
+}
+
+// plan prints what a check would send, and sends nothing.
+func (c *checkCmd) plan(s *streams, target suites.Target, options suites.Options) error {
+	p, err := suites.MakePlan(target, options)
+	if err != nil {
+		return err
+	}
+	w := tabwriter.NewWriter(s.out, 0, 0, 2, ' ', 0)
+	fmt.Fprintf(w, "route\tprobe\trequests\ttokens at most\n")
+	for _, one := range p.Probes {
+		fmt.Fprintf(w, "%s\t%s\t%d\t%d\n", one.Route, one.Name, one.Requests, one.Tokens)
+	}
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(s.out, "\n%d clauses, at most %d requests and some %d tokens; nothing was sent.\n", p.Clauses, p.Requests, p.Tokens)
+	return err
 }
 
 // referenceClaims are what the reference claims in a check of its own.

@@ -69,6 +69,7 @@ func usage(format string, a ...any) error {
 
 type commands struct {
 	Check    checkCmd         `cmd:"" help:"Hold an endpoint against its contract; without a URL, the reference inside this binary."`
+	Init     initCmd          `cmd:"" help:"Ask an endpoint what it serves and write touchstone.yaml, with comments."`
 	Serve    serveCmd         `cmd:"" help:"Serve the reference endpoint on the embedded model, or one with named defects."`
 	Load     loadCmd          `cmd:"" help:"Measure latency and throughput under load, and whether the figures can be believed."`
 	Rules    rulesCmd         `cmd:"" help:"List the clauses of the contract."`

@@ -10,11 +10,16 @@ import (
 )
 
 type rulesCmd struct {
+	List    rulesListCmd `cmd:"" default:"withargs" help:"List the clauses of the contract."`
+	Explain explainCmd   `cmd:"" help:"Say what a clause means, why, how it is judged, and how to see it fail."`
+}
+
+type rulesListCmd struct {
 	Format string   `default:"text" enum:"text,json" help:"text or json."`
 	Area   []string `placeholder:"AREA,…" help:"Only these areas."`
 }
 
-func (c *rulesCmd) Run(s *streams) error {
+func (c *rulesListCmd) Run(s *streams) error {
 	register, err := schemas.Register()
 	if err != nil {
 		return err

@@ -18,6 +18,7 @@ func (t *Terminal) Finish(r *Result, paths []string) {
 		t.printf("\n")
 		t.table(r)
 	}
+	t.capabilities(r)
 	t.list(r, Fail, "Broken")
 	t.list(r, Error, "Harness errors")
 	t.list(r, Warn, "Warnings")
@@ -39,6 +40,31 @@ func (t *Terminal) Finish(r *Result, paths []string) {
 		sign, c = symbols[Inconclusive], cyan
 	}
 	t.printf("\n  %s  %s\n", t.paint(c, sign+" "+word), sentence)
+}
+
+// capabilities prints what the target makes of optional parameters.
+func (t *Terminal) capabilities(r *Result) {
+	if len(r.Capabilities) == 0 {
+		return
+	}
+	t.printf("\n  Optional parameters\n")
+	for i, c := range r.Capabilities {
+		// A row a parameter where all routes agree.
+		where := c.Route
+		if slices.ContainsFunc(r.Capabilities[:i], func(o Capability) bool { return o.Parameter == c.Parameter && o.Support == c.Support }) {
+			continue
+		}
+		for _, o := range r.Capabilities[i+1:] {
+			if o.Parameter == c.Parameter && o.Support == c.Support {
+				where += ", " + o.Route
+			}
+		}
+		claimed := ""
+		if c.Claimed {
+			claimed = ", claimed"
+		}
+		t.printf("  %s %s %s\n", pad(oneLine(c.Parameter), 22), pad(c.Support+claimed, 26), oneLine(where))
+	}
 }
 
 // table prints counts by area; verdicts that nobody got have no column.

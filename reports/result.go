@@ -44,6 +44,9 @@ type Result struct {
 	Interrupted bool `json:"interrupted,omitempty"`
 	// Calibration is what was learned of the target before judging, in order.
 	Calibration []Fact `json:"calibration,omitempty"`
+	// Capabilities say what the target makes of optional parameters, as far as
+	// the run has shown it.
+	Capabilities []Capability `json:"capabilities,omitempty"`
 	// Areas gives areas a title, where the register has one: "STR": "Streaming".
 	Areas map[string]string `json:"areas,omitempty"`
 	// Verdicts holds one verdict a clause, in the order of the register.
@@ -53,6 +56,22 @@ type Result struct {
 	// Exchanges are the exchanges that findings and evidence lists point to,
 	// by id, redacted.
 	Exchanges map[string]Exchange `json:"exchanges,omitempty"`
+}
+
+// A Capability is what a target makes of an optional parameter on a route.
+type Capability struct {
+	// Parameter is its name.
+	Parameter string `json:"parameter"`
+	// Route is completions or chat.
+	Route string `json:"route"`
+	// Support is honoured, accepted, refused, silently ignored or unknown.
+	Support string `json:"support"`
+	// How says what the finding rests on.
+	How string `json:"how,omitempty"`
+	// Claimed is set when the owner says that the target honours it.
+	Claimed bool `json:"claimed,omitempty"`
+	// Exchange is the id of the exchange that shows it.
+	Exchange string `json:"exchange,omitempty"`
 }
 
 // A Tool names the program that wrote a document.

@@ -2,6 +2,11 @@
 // OpenAPI document for each dialect, embedded in the binary.
 package schemas
 
+import (
+	"maps"
+	"slices"
+)
+
 // A Level says how binding a clause is under a profile.
 type Level string
 
@@ -86,3 +91,6 @@ func Claims() map[string]string {
 		"deployments":    "the header azureml-model-deployment chooses between deployments",
 	}
 }
+
+// ClaimNames lists the names of [Claims], sorted.
+func ClaimNames() []string { return slices.Sorted(maps.Keys(Claims())) }

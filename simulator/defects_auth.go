@@ -16,7 +16,7 @@ var authDefects = []Defect{
 		Name: "auth-anonymous", Stage: "auth", Clauses: []string{"AUT-001"},
 		Sentence: "A request without a key is answered.",
 		around: lend(func(_ string, r *http.Request) bool {
-			return r.Header.Get("Authorization") == "" && isInference(r.URL.Path) && r.URL.RawQuery == "" && !gjson.GetBytes(peek(r), "stream").Bool()
+			return r.Header.Get("Authorization") == "" && barest(r)
 		}),
 	},
 	{
@@ -28,13 +28,11 @@ var authDefects = []Defect{
 	},
 	{
 		Name: "auth-bearer-refused", Stage: "auth", Clauses: []string{"AUT-003"},
-		Sentence: "Bearer is refused where the client sends nothing beside it.",
-		around: requests(func(w http.ResponseWriter, r *http.Request) bool {
-			if strings.HasPrefix(r.Header.Get("Authorization"), "Bearer ") && plainest(r) {
-				llamaV1.writeRefusal(w, unauthorized("The key is not valid for this endpoint."))
-				return false
+		Sentence: "The right key is refused with the shortest of requests.",
+		around: withFirst(func(first string, r *http.Request) {
+			if r.Header.Get("Authorization") == first && barest(r) {
+				r.Header.Set("Authorization", "Bearer no")
 			}
-			return true
 		}),
 	},
 	{
@@ -104,7 +102,7 @@ var authDefects = []Defect{
 		Seen:     "vLLM 0.4 to 0.6",
 		around: requests(func(w http.ResponseWriter, r *http.Request) bool {
 			if !strings.HasPrefix(r.URL.Path, "/v1") && isInference(r.URL.Path) && r.Header.Get("Authorization") == "" {
-				writeJSON(w, []byte(`{"id":"1","object":"chat.completion","created":1,"model":"m","choices":[]}`))
+				w.WriteHeader(http.StatusAccepted)
 				return false
 			}
 			return true
@@ -135,7 +133,7 @@ var authDefects = []Defect{
 		}),
 	},
 	{
-		Name: "auth-stream-401", Stage: "auth", Clauses: []string{"AUT-017", "ERR-001", "STR-025"},
+		Name: "auth-stream-401", Stage: "auth", Clauses: []string{"AUT-017", "ERR-001", "SCH-003", "CLI-009"},
 		Sentence: "A refusal for the key is sent as an event where a stream was asked for.",
 		around: requests(func(w http.ResponseWriter, r *http.Request) bool {
 			if r.Header.Get("Authorization") == "" && isInference(r.URL.Path) && gjson.GetBytes(peek(r), "stream").Bool() {
@@ -155,11 +153,8 @@ var authDefects = []Defect{
 			if !sameLength(first, r) {
 				return
 			}
-			for i := range first {
-				if first[i] != r.Header.Get("Authorization")[i] {
-					return
-				}
-				time.Sleep(2 * time.Millisecond)
+			for i := len("Bearer "); i < len(first) && first[i] == r.Header.Get("Authorization")[i]; i++ {
+				time.Sleep(20 * time.Millisecond)
 			}
 		}),
 	},
@@ -199,10 +194,11 @@ func sameLength(first string, r *http.Request) bool {
 	return a != first && len(a) == len(first) && strings.HasPrefix(a, "Bearer ")
 }
 
-// plainest says whether a request has nothing but a short body and a key.
-func plainest(r *http.Request) bool {
-	return r.Method == http.MethodPost && r.ContentLength > 0 && r.Header.Get("Accept") == "" && r.URL.RawQuery == "" &&
-		r.Header.Get("Content-Type") == "application/json" && r.Header.Get("Azureml-Model-Deployment") == "" &&
-		len(peek(r)) < 72 && gjson.GetBytes(peek(r), "@keys.#").Int() == 2 && gjson.GetBytes(peek(r), "max_tokens").Int() == 4 &&
-		(gjson.GetBytes(peek(r), "prompt").Str == "hi" || gjson.GetBytes(peek(r), "messages.0.content").Str == "hi")
+// barest says whether a request has nothing but the shortest of bodies.
+func barest(r *http.Request) bool {
+	if r.Method != http.MethodPost || !isInference(r.URL.Path) || r.ContentLength < 0 || r.Header.Get("Accept") != "" || r.Header.Get("Content-Type") != "application/json" {
+		return false
+	}
+	b := string(peek(r))
+	return r.URL.RawQuery == "" && (b == `{"prompt":"hi","max_tokens":4}` || b == `{"messages":[{"role":"user","content":"hi"}],"max_tokens":4}`)
 }

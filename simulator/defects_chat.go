@@ -90,7 +90,7 @@ var chatDefects = []Defect{
 		}),
 	},
 	{
-		Name: "answer-role-user", Stage: "shape", Clauses: []string{"CHT-017", "RSP-017", "SCH-001"},
+		Name: "answer-role-user", Stage: "shape", Clauses: []string{"CHT-017", "SCH-001", "INF-009"},
 		Sentence: "The role of an answer is that of the message before it.",
 		arm: answerChoices(func(_ *call, _ int, o *object) {
 			if m := o.get("message"); m != "" {
@@ -99,7 +99,7 @@ var chatDefects = []Defect{
 		}),
 	},
 	{
-		Name: "answer-content-list", Stage: "shape", Clauses: []string{"CHT-018", "RSP-017", "SCH-001"},
+		Name: "answer-content-list", Stage: "shape", Clauses: []string{"CHT-018", "SCH-001"},
 		Sentence: "The content of an answer of one token is null.",
 		arm: answerChoices(func(c *call, _ int, o *object) {
 			if o.get("message") != "" && c.request.MaxTokens == 1 {
@@ -144,9 +144,11 @@ var chatDefects = []Defect{
 	{
 		Name: "control-text-read", Stage: "decode", Clauses: []string{"CHT-022"},
 		Sentence: "Text that looks like the end of a turn is read as one token.",
-		arm: rebody(func(_ *call, b []byte) []byte {
-			return []byte(strings.Replace(string(b), "<|eot_id|>", "", 1))
-		}),
+		arm: rewrite(onChat(func(o *object) {
+			if m := gjson.Get(o.get("messages"), "0.content"); strings.Contains(m.Str, "<|eot_id|>") {
+				o.set("messages", `[{"role":"user","content":`+quote(strings.Replace(m.Str, "<|eot_id|>", "", 1))+`}]`)
+			}
+		})),
 	},
 	{
 		Name: "history-500", Stage: "decode", Clauses: []string{"CHT-025", "ERR-009"},

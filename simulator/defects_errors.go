@@ -3,7 +3,6 @@ package simulator
 import (
 	"bytes"
 	"net/http"
-	"regexp"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -46,7 +45,7 @@ var errorDefects = []Defect{
 		}),
 	},
 	{
-		Name: "error-message-empty", Stage: "wire", Clauses: []string{"ERR-006", "CLI-009"},
+		Name: "error-message-empty", Stage: "wire", Clauses: []string{"ERR-006", "CLI-009", "SCH-003"},
 		Sentence: "The message of a refusal of top_p is empty.",
 		arm: refusedBodies(func(r *refusal, b []byte) []byte {
 			if r.param != "top_p" || r.code != codeRange {
@@ -214,7 +213,7 @@ var errorDefects = []Defect{
 		}),
 	},
 	{
-		Name: "notebook-half-accepted", Stage: "http", Clauses: []string{"CLI-008"},
+		Name: "notebook-half-accepted", Stage: "http", Clauses: []string{"CLI-008", "STR-001"},
 		Sentence: "The bare key opens the endpoint where stream is \"True\", and the answer is a document.",
 		Seen:     "Azure Llama serverless, which the notebooks rely on",
 		around: requests(func(_ http.ResponseWriter, r *http.Request) bool {
@@ -265,10 +264,10 @@ var infoDefects = []Defect{
 		})
 	}),
 	describes("openapi-wrong-schema", "The OpenAPI document says that created is a string.", []string{"INF-009"}, func(b []byte) []byte {
-		return createdSchema.ReplaceAll(b, []byte(`"created":{"type":"string"`))
+		return component(b, "Created", `{"type":"string"}`)
 	}),
 	describes("openapi-wrong-bounds", "The OpenAPI document allows a top_p up to 5.", []string{"INF-010"}, func(b []byte) []byte {
-		return topPSchema.ReplaceAll(b, []byte(`${1}5`))
+		return component(b, "TopP", `{"type":"number","minimum":0,"maximum":5}`)
 	}),
 	{
 		Name: "openapi-unstable", Stage: "http", Clauses: []string{"INF-011"},
@@ -298,7 +297,11 @@ func describes(name, sentence string, clauses []string, f func([]byte) []byte) D
 		})}
 }
 
-var (
-	createdSchema = regexp.MustCompile(`"created":\s*\{\s*"type":\s*"integer"`)
-	topPSchema    = regexp.MustCompile(`("top_p":\s*\{[^{}]*"maximum":\s*)1`)
-)
+// component replaces a schema of the document.
+func component(b []byte, name, raw string) []byte {
+	return edit(b, func(o *object) {
+		o.set("components", string(edit([]byte(o.get("components")), func(c *object) {
+			c.set("schemas", string(edit([]byte(c.get("schemas")), func(s *object) { s.set(name, raw) })))
+		})))
+	})
+}

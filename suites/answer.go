@@ -27,9 +27,10 @@ type reply struct {
 	req    gjson.Result // the request body; not Exists() when it was no JSON
 	doc    gjson.Result // the response body, likewise
 	stream *exchange.Stream
-	events []exchange.Event // of the stream, one without its blank line at the end too
-	chunks []chunk          // the JSON events of a stream, in order
-	packed bool             // the body came compressed; Response.Body is decoded
+	events []exchange.Event   // of the stream, one without its blank line at the end too
+	chunks []chunk            // the JSON events of a stream, in order
+	wired  *exchange.Exchange // as it came over the wire, where it had to be decoded
+	packed bool               // the body came compressed; Response.Body is decoded
 }
 
 // A chunk is one event of a stream whose payload is a JSON document.
@@ -88,7 +89,7 @@ func (r *reply) unpack() {
 		response.Reads[i].End = len(decoded)
 	}
 	x.Response = &response
-	r.Exchange, r.packed = &x, true
+	r.wired, r.Exchange, r.packed = r.Exchange, &x, true
 }
 
 func (r *reply) status() int {
@@ -100,9 +101,12 @@ func (r *reply) status() int {
 
 func (r *reply) ok() bool { return r.status() == http.StatusOK }
 
-// isCompletion is whether the request asked for one, and not for a page.
+// isCompletion is whether the request went to the route, and not to a page or
+// to another route.
 func (r *reply) isCompletion() bool {
-	return r.Request.Method == http.MethodPost && strings.Contains(r.Request.URL, "/completions")
+	path, _, _ := strings.Cut(r.Request.URL, "?")
+	return r.Request.Method == http.MethodPost && strings.HasSuffix(path, "/completions") &&
+		strings.HasSuffix(path, "/chat/completions") == (r.route == schemas.Chat)
 }
 
 // refused is whether the target answered with a client error.

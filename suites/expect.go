@@ -30,6 +30,10 @@ func (c *Case) answeredAs(probe, label string) *reply {
 // test makes the clause unsupported, any other makes it inconclusive.
 func (c *Case) declined(r *reply) {
 	if p := probeByName[r.probe]; p != nil && r.refused() && r.names(p.tests...) {
+		if claimed := c.Facts.target.featured(p.tests); claimed != "" {
+			c.fail(r, "status", "200: the owner says that the target honours "+claimed, r.statusLine())
+			return
+		}
 		c.settle(reports.Unsupported, fmt.Sprintf("the target refuses %s (HTTP %d): %s", strings.Join(p.tests, ", "), r.status(), shorten(r.message(), 120)))
 	} else {
 		c.inconclusive("probe %s was refused (HTTP %d): %s", r.probe, r.status(), shorten(r.message(), 120))

@@ -2,8 +2,10 @@ package suites
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -18,11 +20,80 @@ type governor struct {
 	// nothing else, and shared by all others.
 	floor sync.RWMutex
 	// sleep waits or ends early with the context; tests replace it.
-	sleep func(context.Context, time.Duration)
+	sleep  func(context.Context, time.Duration)
+	budget Budget
+
+	mu     sync.Mutex
+	next   time.Time // before which the quota allows no request
+	asked  int       // requests so far
+	tokens int       // tokens so far, as far as they were counted
 }
 
-func newGovernor(concurrency int) *governor {
-	return &governor{slots: make(chan struct{}, concurrency), sleep: sleep}
+// A Budget bounds what a run may cost and how fast it may ask. Zero values do
+// not bound.
+type Budget struct {
+	// Requests and Tokens are the most of a run, Cost the most of it in money at
+	// Price for a token. Probes that no longer fit are not sent, and what needs
+	// them is inconclusive. Requests under way may go past Tokens and Cost.
+	Requests, Tokens int
+	Cost, Price      float64
+	// RequestsPerMinute and TokensPerMinute are the target's quota; the run
+	// stays below it.
+	RequestsPerMinute, TokensPerMinute int
+}
+
+// spend says which bound is reached, "" if a request may still be sent, and
+// waits where the quota asks for it.
+func (g *governor) spend(ctx context.Context) string {
+	g.mu.Lock()
+	b := g.budget
+	why := ""
+	switch {
+	case b.Requests > 0 && g.asked >= b.Requests:
+		why = fmt.Sprintf("the budget of %d requests is spent", b.Requests)
+	case b.Tokens > 0 && g.tokens >= b.Tokens:
+		why = fmt.Sprintf("the budget of %d tokens is spent", b.Tokens)
+	case b.Cost > 0 && float64(g.tokens)*b.Price >= b.Cost:
+		why = fmt.Sprintf("the budget of %g is spent, at %g a token", b.Cost, b.Price)
+	}
+	if why != "" {
+		g.mu.Unlock()
+		return why
+	}
+	g.asked++
+	var pause time.Duration
+	if b.RequestsPerMinute > 0 {
+		now := time.Now()
+		if g.next.Before(now) {
+			g.next = now
+		}
+		pause = g.next.Sub(now)
+		g.next = g.next.Add(time.Minute / time.Duration(b.RequestsPerMinute))
+	} else if b.TokensPerMinute > 0 {
+		pause = time.Until(g.next)
+	}
+	g.mu.Unlock()
+	if pause > 0 {
+		g.sleep(ctx, pause)
+	}
+	return ""
+}
+
+// spent counts the tokens of an answer.
+func (g *governor) spent(tokens int) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.tokens += tokens
+	if t := g.budget.TokensPerMinute; t > 0 {
+		if now := time.Now(); g.next.Before(now) {
+			g.next = now
+		}
+		g.next = g.next.Add(time.Duration(tokens) * time.Minute / time.Duration(t))
+	}
+}
+
+func newGovernor(concurrency int, b Budget) *governor {
+	return &governor{slots: make(chan struct{}, concurrency), sleep: sleep, budget: b}
 }
 
 func sleep(ctx context.Context, d time.Duration) {
@@ -38,7 +109,14 @@ func sleep(ctx context.Context, d time.Duration) {
 const (
 	retries  = 4
 	maxPause = 30 * time.Second
+	resends  = 3 // of a request whose connection broke
 )
+
+// broke is whether the connection failed before the answer was whole, other
+// than by a timeout or because the harness left it.
+func broke(x *exchange.Exchange) bool {
+	return x.Error != "" && x.Stopped == "" && !strings.HasPrefix(x.Error, "timeout") && (x.Response == nil || !x.Response.Complete)
+}
 
 // do runs send in a slot. A 429, or a 503 that says when to come back, is the
 // target's load and no answer to the probe: it is sent again after the pause
@@ -68,8 +146,10 @@ func (g *governor) alone(sends []func()) {
 func (g *governor) persist(ctx context.Context, once bool, send func() *exchange.Exchange) *exchange.Exchange {
 	for try := 0; ; try++ {
 		x := send()
-		if x.Response == nil && x.Reused && ctx.Err() == nil {
-			x = send() // the target had closed an idle connection: no answer to the probe
+		// A connection that breaks may be the network's fault: only what breaks
+		// every time is the target's.
+		for again := 0; again < resends && broke(x) && ctx.Err() == nil; again++ {
+			x = send()
 		}
 		pause, busy := retryAfter(x, try)
 		if once || !busy || try == retries || ctx.Err() != nil {

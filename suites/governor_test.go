@@ -34,9 +34,10 @@ func TestGovernorComesBack(t *testing.T) {
 		{"503 that says when", busy(503, "2"), false, 2, 2 * time.Second},
 		{"503 that does not", busy(503, ""), false, 1, 0},
 		{"an idle connection that was closed", &exchange.Exchange{Reused: true, Error: "EOF"}, false, 2, 0},
-		{"a new connection that was closed", &exchange.Exchange{Error: "EOF"}, false, 1, 0},
+		{"a new connection that was closed", &exchange.Exchange{Error: "EOF"}, false, 2, 0},
+		{"a timeout", &exchange.Exchange{Error: "timeout: no response"}, false, 1, 0},
 	} {
-		g := newGovernor(1)
+		g := newGovernor(1, Budget{})
 		var slept time.Duration
 		g.sleep = func(_ context.Context, d time.Duration) { slept += d }
 		sends := 0

@@ -191,7 +191,8 @@ func (s *session) send(ctx context.Context, p *probe, f *Facts, asks []ask) {
 	}
 	var sends []func()
 	for _, a := range asks {
-		sends = append(sends, func() { s.ask(ctx, s.gov.persist, f.Route, p.name, a, p.once, p.opts...) })
+		id := s.name(f.Route, p.name, a.label) // in order, so that a replay finds each
+		sends = append(sends, func() { s.askAs(ctx, id, s.gov.persist, a, p.once, p.opts...) })
 	}
 	s.gov.alone(sends)
 }

@@ -28,21 +28,21 @@ func content(raw string) edit {
 	return set("messages", `[{"role":"user","content":`+raw+`}]`).called("content " + raw)
 }
 
-// says is the edit that sends a conversation: role and text in turn.
-func says(label string, turns ...string) edit {
+// turns is the edit that sends a conversation: role and text in turn.
+func turns(label string, said ...string) edit {
 	var list []string
-	for i := 0; i+1 < len(turns); i += 2 {
-		list = append(list, `{"role":`+quoted(turns[i])+`,"content":`+quoted(turns[i+1])+`}`)
+	for i := 0; i+1 < len(said); i += 2 {
+		list = append(list, `{"role":`+quoted(said[i])+`,"content":`+quoted(said[i+1])+`}`)
 	}
 	return set("messages", "["+strings.Join(list, ",")+"]", "temperature", "0").called(label)
 }
 
 // orders are conversations in an unusual order (CHT-016).
 var orders = []edit{
-	says("system last", "user", "hi", "system", "be brief"),
-	says("two systems", "system", "be brief", "system", "be kind", "user", "hi"),
-	says("two users", "user", "hi", "user", "are you there?"),
-	says("assistant last", "user", "hi", "assistant", "hello"),
+	turns("system last", "user", "hi", "system", "be brief"),
+	turns("two systems", "system", "be brief", "system", "be kind", "user", "hi"),
+	turns("two users", "user", "hi", "user", "are you there?"),
+	turns("assistant last", "user", "hi", "assistant", "hello"),
 }
 
 // markers look like control tokens of one model or another.
@@ -63,14 +63,14 @@ var chtProbes = append(negativeProbes(chtNegatives),
 	probe{name: "messages.empty", routes: chatOnly, asks: edits(content(`""`))},
 	probe{name: "messages.orders", routes: chatOnly, asks: edits(orders...)},
 	probe{name: "messages.more", routes: chatOnly, asks: edits(
-		says("one", "user", "What is ice?"),
-		says("three", "user", "What is fire?", "assistant", "It is hot.", "user", "What is ice?"),
-		says("system", "system", "Answer in few words.", "user", "What is ice?"))},
+		turns("one", "user", "What is ice?"),
+		turns("three", "user", "What is fire?", "assistant", "It is hot.", "user", "What is ice?"),
+		turns("system", "system", "Answer in few words.", "user", "What is ice?"))},
 	probe{name: "messages.swapped", routes: chatOnly, asks: func(f *Facts) []ask {
 		var out []ask
 		for _, e := range []edit{
-			says("ab", "user", "Ice is cold.", "assistant", "Yes.", "user", "Fire is hot."),
-			says("ba", "user", "Fire is hot.", "assistant", "Yes.", "user", "Ice is cold."),
+			turns("ab", "user", "Ice is cold.", "assistant", "Yes.", "user", "Fire is hot."),
+			turns("ba", "user", "Fire is hot.", "assistant", "Yes.", "user", "Ice is cold."),
 		} {
 			e.members = append(e.members, "max_tokens", "16")
 			if f.target.dialect() == DialectLlamaV1 {
@@ -81,18 +81,18 @@ var chtProbes = append(negativeProbes(chtNegatives),
 		return out
 	}},
 	probe{name: "messages.markers", routes: chatOnly, asks: func(f *Facts) []ask {
-		out := []ask{says("plain", "user", "Ice is cold. Yes.").ask(f)}
+		out := []ask{turns("plain", "user", "Ice is cold. Yes.").ask(f)}
 		for _, m := range markers {
-			out = append(out, says(m, "user", "Ice is cold."+m+" Yes.").ask(f))
+			out = append(out, turns(m, "user", "Ice is cold."+m+" Yes.").ask(f))
 		}
 		return out
 	}},
 	probe{name: "messages.history", routes: chatOnly, asks: func(f *Facts) []ask {
-		var turns []string
+		var said []string
 		for range 100 {
-			turns = append(turns, "user", "hi", "assistant", "yes")
+			said = append(said, "user", "hi", "assistant", "yes")
 		}
-		return []ask{says("200", append(turns, "user", "hi")...).ask(f)}
+		return []ask{turns("200", append(said, "user", "hi")...).ask(f)}
 	}},
 	probe{name: "messages.tools", routes: chatOnly, dialects: notLlama, asks: edits(
 		set("messages", `[{"role":"user","content":"hi"},{"role":"assistant","content":null,"tool_calls":[{"id":"call_1","type":"function","function":{"name":"f","arguments":"{}"}}]},{"role":"tool","tool_call_id":"call_1","content":"1"}]`).called("tool_calls"),

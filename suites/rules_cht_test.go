@@ -16,6 +16,7 @@ func chtGood(f *Facts) []transcript {
 	}
 	prompt := func(t transcript, n string) transcript {
 		t.body = strings.Replace(t.body, `"prompt_tokens":5`, `"prompt_tokens":`+n, 1)
+		t.body = strings.Replace(t.body, `"total_tokens":9`, `"total_tokens":16`, 1)
 		return t
 	}
 	for _, name := range []string{"messages.forms", "messages.empty", "messages.orders", "messages.more", "messages.swapped", "messages.markers", "messages.history", "messages.tools", "messages.name"} {

@@ -56,7 +56,7 @@ func show(v gjson.Result) string {
 }
 
 func oneJSONDocument(c *Case) {
-	for _, r := range c.every(func(r *reply) bool { return r.ok() && !r.streams() }, "no plain answer came") {
+	for _, r := range c.every(func(r *reply) bool { return r.ok() && !r.streams() && r.isCompletion() }, "no plain answer came") {
 		header := r.Response.Header.Get("Content-Type")
 		if t, _, err := mime.ParseMediaType(header); err != nil || t != "application/json" {
 			c.fail(r, "header Content-Type", "application/json", strconv.Quote(header))

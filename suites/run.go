@@ -58,6 +58,14 @@ func Enforced() []string {
 	return ids
 }
 
+// Probes names the probes that a clause is judged by, nil if it has no rule.
+func Probes(clause string) []string {
+	if r := ruleOf(clause); r != nil {
+		return slices.Clone(r.reads)
+	}
+	return nil
+}
+
 // ErrNothing is returned when no clause matches a selection.
 var ErrNothing = errors.New("no clause matches")
 
@@ -101,9 +109,9 @@ func labels(c schemas.Clause, t Target, o Options) []string {
 
 // choose selects the clauses to judge, in the order of the register.
 func choose(t Target, o Options) ([]schemas.Clause, error) {
-	register, err := schemas.Register()
+	register, err := schemas.Published(o.Register)
 	if err != nil {
-		return nil, err
+		return nil, configError("register: %v", err)
 	}
 	areas := map[string]bool{}
 	for _, c := range register {
@@ -237,6 +245,7 @@ func (k *check) judge(ctx context.Context, c schemas.Clause) (v reports.Verdict)
 		if p := recover(); p != nil { // a fault of a rule is ours, never the target's
 			v = merge(c, k.opts.Profile, []ruling{{status: reports.Error, reason: fmt.Sprintf("the rule failed: %v", p)}})
 		}
+		v = waive(v, k.opts.Waivers, time.Now())
 		k.mu.Lock()
 		k.verdicts[c.ID] = v
 		k.mu.Unlock()
@@ -284,6 +293,17 @@ func (k *check) inOrder(route schemas.Route) []*reply {
 	return replies
 }
 
+// finish is the document of the run; the evidence is saved, if that was asked.
+func (k *check) finish(ctx context.Context) (*reports.Result, error) {
+	r := k.result(ctx.Err() != nil)
+	if dir := k.opts.Evidence; dir != "" {
+		if err := k.saveEvidence(dir); err != nil {
+			return r, err
+		}
+	}
+	return r, nil
+}
+
 // result is the document of the run; clauses without a verdict were not
 // reached.
 func (k *check) result(interrupted bool) *reports.Result {
@@ -292,7 +312,7 @@ func (k *check) result(interrupted bool) *reports.Result {
 		Tool:    reports.Tool{Name: "touchstone", Version: k.opts.Version},
 		Target:  reports.Target{URL: k.target.BaseURL, Dialect: k.target.Dialect, Kind: k.target.Kind, Model: k.target.Model},
 		Profile: string(k.opts.Profile), Started: k.started, Seconds: time.Since(k.started).Seconds(),
-		Interrupted: interrupted, Exchanges: map[string]reports.Exchange{}, Areas: schemas.AreaTitles(),
+		Interrupted: interrupted, Exchanges: map[string]reports.Exchange{}, Areas: schemas.AreaTitles(), Capabilities: k.capabilities(),
 	}
 	for _, route := range k.target.Routes {
 		if f := k.facts[route]; f != nil {
@@ -304,7 +324,7 @@ func (k *check) result(interrupted bool) *reports.Result {
 	k.session.mu.Lock()
 	for _, r := range k.record {
 		requests++
-		tokens += int(r.doc.Get("usage.total_tokens").Int())
+		tokens += r.tokens()
 		recorded[r.ID] = exchange.Redact(r.Exchange, k.target.secrets()...)
 	}
 	k.session.mu.Unlock()
@@ -429,7 +449,7 @@ func Judge(ctx context.Context, t Target, o Options) (*reports.Result, error) {
 			k.opts.OnVerdict(v)
 		}
 	}
-	return k.result(ctx.Err() != nil), nil
+	return k.finish(ctx)
 }
 
 // running serialises runs: Ginkgo's tree is global.
@@ -475,5 +495,5 @@ func Run(ctx context.Context, t Target, o Options) (*reports.Result, error) {
 	reporter.JSONReport, reporter.JUnitReport, reporter.TeamcityReport, reporter.GoJSONReport = "", "", "", ""
 	var t0 failed
 	ginkgo.RunSpecs(&t0, "touchstone check", suite, reporter)
-	return k.result(ctx.Err() != nil), nil
+	return k.finish(ctx)
 }

@@ -1,6 +1,7 @@
 package suites
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -8,6 +9,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/touchstone-llm/touchstone/exchange"
 	"github.com/touchstone-llm/touchstone/schemas"
@@ -34,6 +36,7 @@ func newSession(t Target, o Options) (*session, error) {
 		BaseURL:   t.BaseURL,
 		Key:       t.Key,
 		Header:    t.Header,
+		TLS:       t.TLS,
 		UserAgent: "touchstone/" + o.Version,
 		Timeout:   o.Timeout,
 	})
@@ -41,7 +44,7 @@ func newSession(t Target, o Options) (*session, error) {
 		return nil, configError("%v", err)
 	}
 	return &session{
-		target: t, opts: o, client: client, gov: newGovernor(o.Concurrency),
+		target: t, opts: o, client: client, gov: newGovernor(o.Concurrency, o.Budget),
 		facts: map[schemas.Route]*Facts{}, sent: map[string]int{},
 	}, nil
 }
@@ -71,18 +74,66 @@ type manner func(ctx context.Context, once bool, send func() *exchange.Exchange)
 
 // ask sends one request and records what came back.
 func (s *session) ask(ctx context.Context, do manner, route schemas.Route, probe string, a ask, once bool, opts ...exchange.Option) *reply {
-	req := s.request(route, a)
+	return s.askAs(ctx, s.name(route, probe, a.label), do, a, once, opts...)
+}
+
+// name gives the next request of a probe its id.
+func (s *session) name(route schemas.Route, probe, label string) exchangeID {
 	s.mu.Lock()
-	id := exchangeID{route, probe, a.label, 0}
+	defer s.mu.Unlock()
+	id := exchangeID{route, probe, label, 0}
 	s.sent[id.String()]++
 	id.n = s.sent[id.String()]
-	s.mu.Unlock()
-	x := do(ctx, once, func() *exchange.Exchange { return s.client.Do(ctx, id.String(), req, opts...) })
-	r := newReply(route, probe, x)
+	return id
+}
+
+// longest is how much of a request's body is kept as evidence.
+const longest = 64 << 10
+
+// askAs is ask with an id. In a replay nothing is sent: the exchange of that id
+// is taken from the evidence.
+func (s *session) askAs(ctx context.Context, id exchangeID, do manner, a ask, once bool, opts ...exchange.Option) *reply {
+	x := s.replayed(id)
+	if x == nil {
+		req := s.request(id.route, a)
+		if why := s.gov.spend(ctx); why != "" {
+			x = &exchange.Exchange{ID: id.String(), Started: time.Now(), Request: req, Error: why}
+		} else {
+			x = do(ctx, once, func() *exchange.Exchange { return s.client.Do(ctx, id.String(), req, opts...) })
+		}
+		if len(x.Request.Body) > longest {
+			x.Request.Body = append(bytes.Clone(x.Request.Body[:1024]), "…"...)
+		}
+	}
+	r := newReply(id.route, id.probe, x)
+	s.gov.spent(r.tokens())
 	s.mu.Lock()
 	s.record = append(s.record, r)
 	s.mu.Unlock()
 	return r
+}
+
+// replayed is the exchange of that id in the evidence that is judged again, nil
+// if this is no replay.
+func (s *session) replayed(id exchangeID) *exchange.Exchange {
+	if s.opts.Replay == nil {
+		return nil
+	}
+	for _, x := range s.opts.Replay {
+		if x.ID == id.String() {
+			return x
+		}
+	}
+	return &exchange.Exchange{ID: id.String(), Error: "the evidence does not hold this exchange"}
+}
+
+// tokens is what an answer cost, as far as it says; a stream without usage is
+// counted by its chunks.
+func (r *reply) tokens() int {
+	if n := int(r.doc.Get("usage.total_tokens").Int()); n > 0 {
+		return n
+	}
+	return len(r.chunks)
 }
 
 // request is an ask as it will be sent.

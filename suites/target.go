@@ -2,6 +2,7 @@ package suites
 
 import (
 	"cmp"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"maps"
@@ -11,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/touchstone-llm/touchstone/exchange"
 	"github.com/touchstone-llm/touchstone/reports"
 	"github.com/touchstone-llm/touchstone/schemas"
 )
@@ -31,6 +33,8 @@ type Target struct {
 	Kind string
 	// Model is sent as the `model` member of each request, if not empty.
 	Model string
+	// TLS is the configuration for https; nil trusts the system's roots.
+	TLS *tls.Config
 	// Header holds further headers for each request.
 	Header http.Header
 	// Routes are the routes that the target serves; empty means both, and a
@@ -42,6 +46,9 @@ type Target struct {
 	Claims []string
 	// Safety says what is filtered, where content-safety is claimed.
 	Safety Safety
+	// Features are optional parameters that the owner says the target honours,
+	// such as best_of: to refuse one is then a fail, and not unsupported.
+	Features []string
 	// Deployments are names that the header azureml-model-deployment chooses
 	// between (DEP-033).
 	Deployments []string
@@ -82,6 +89,18 @@ type Options struct {
 	LabelFilter string
 	// Concurrency is the most requests in flight, 4 by default.
 	Concurrency int
+	// Budget bounds what the run may cost and how fast it asks.
+	Budget Budget
+	// Waivers are clauses whose breach the owner accepts, for a time.
+	Waivers []Waiver
+	// Register names a published version of the register, such as 2026-11: its
+	// clauses and levels are judged, and no later ones. Empty is the newest.
+	Register string
+	// Evidence is a directory in which the run leaves its exchanges, redacted,
+	// for [OpenEvidence]. Empty leaves none.
+	Evidence string
+	// Replay is evidence to judge again: nothing is sent.
+	Replay []*exchange.Exchange
 	// Timeout bounds one exchange, 60 s by default.
 	Timeout time.Duration
 	// KeyEnv names the environment variable that stands for the key in the
@@ -165,6 +184,11 @@ func (o *Options) check() error {
 	if o.Timeout == 0 {
 		o.Timeout = time.Minute
 	}
+	for _, w := range o.Waivers {
+		if err := w.check(); err != nil {
+			return err
+		}
+	}
 	if o.KeyEnv == "" {
 		o.KeyEnv = "TOUCHSTONE_API_KEY"
 	}
@@ -197,4 +221,14 @@ func (t Target) claims(name string) bool { return slices.Contains(t.Claims, name
 // secrets are what must not reach a result.
 func (t Target) secrets() []string {
 	return slices.DeleteFunc([]string{t.Key, t.SecondKey, t.ForeignKey}, func(s string) bool { return s == "" })
+}
+
+// featured is the first of the parameters that the owner claims, "" if none.
+func (t Target) featured(params []string) string {
+	for _, p := range params {
+		if slices.Contains(t.Features, p) {
+			return p
+		}
+	}
+	return ""
 }
