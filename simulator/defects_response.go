@@ -323,7 +323,7 @@ var responseDefects = []Defect{
 		Name:     "error-shape-unknown",
 		Sentence: `Refusals are {"reason": "…"}, a shape of no known API.`,
 		Stage:    "wire",
-		Clauses:  []string{"SCH-003", "ERR-002", "CLI-009"},
+		Clauses:  []string{"SCH-003", "ERR-002", "CLI-009", "SAF-002"},
 		Seen:     "vllm#12886 (another wrong envelope)",
 		arm: always(func(c *call) {
 			c.hooks.refuse = append(c.hooks.refuse, func(_ *call, w http.ResponseWriter, r *refusal) bool {

@@ -77,7 +77,10 @@ var azureProbes = []probe{
 	}},
 	{name: "openapi", asks: func(f *Facts) []ask {
 		get := wire{method: http.MethodGet, path: "/swagger.json", raw: []byte{}}
-		out := []ask{{label: "1", wire: get}, {label: "2", wire: get}}
+		return []ask{{label: "1", wire: get}, {label: "2", wire: get}}
+	}},
+	{name: "openapi.paths", asks: func(f *Facts) []ask {
+		var out []ask
 		// Every path that an inference endpoint of a known dialect may list.
 		for _, path := range knownPaths {
 			out = append(out, ask{label: path, wire: wire{path: path + map[bool]string{true: "?api-version=" + apiVersion}[!strings.HasPrefix(path, "/v1")], raw: []byte("{}")}})

@@ -174,7 +174,7 @@ var infRules = []rule{
 			c.fail(r, "body", "200 with an OpenAPI document", r.statusLine())
 		}
 	}},
-	{clause: "INF-007", reads: []string{"openapi"}, endpoint: true, judge: func(c *Case) {
+	{clause: "INF-007", reads: []string{"openapi", "openapi.paths"}, endpoint: true, judge: func(c *Case) {
 		r := c.described()
 		if r == nil {
 			return
@@ -184,7 +184,7 @@ var infRules = []rule{
 				return true
 			}
 			for _, a := range c.replies {
-				if a.probe == "openapi" && a.label == path.Str {
+				if a.probe == "openapi.paths" && a.label == path.Str {
 					c.look(a)
 					if s := a.status(); s == http.StatusNotFound || s == http.StatusMethodNotAllowed {
 						c.fail(a, "status", "anything but 404 and 405: the endpoint's document lists "+path.Str, a.statusLine())

@@ -52,11 +52,10 @@ func azureGood(f *Facts) []transcript {
 	}
 	for _, a := range asksOf(f, "openapi") {
 		t := answering(f, "openapi", a, plainly(f.Route, "", nil, sixteen))
-		if t.body = ownDocument(f); strings.HasPrefix(a.label, "/") {
-			refuse400(&t)
-		}
+		t.body = ownDocument(f)
 		ts = append(ts, t)
 	}
+	ts = append(ts, refusals(f, "openapi.paths")...)
 	for _, a := range asksOf(f, "models") {
 		t := answering(f, "models", a, plainly(f.Route, "", nil, sixteen))
 		t.body = `{"object":"list","data":[{"id":"m"}]}`
@@ -106,7 +105,7 @@ var azureFaults = []fault{
 	{clause: "INF-004", dialect: azure, probe: "info", label: "GET", from: `"m"`, to: `"other"`},
 	{clause: "INF-005", dialect: azure, probe: "info", label: "POST", edit: accept200},
 	{clause: "INF-006", probe: "openapi", label: "1", from: `"paths"`, to: `"path"`},
-	{clause: "INF-007", probe: "openapi", label: "/v1/completions", edit: status(404)},
+	{clause: "INF-007", probe: "openapi.paths", label: "/v1/completions", edit: status(404)},
 	{clause: "INF-008", probe: "openapi", label: "1", from: "/v1/chat/completions", to: "/v1/chat/completion"},
 	{clause: "INF-009", probe: "openapi", label: "1", from: `"created":{"type":"integer"`, to: `"created":{"type":"string"`},
 	{clause: "INF-010", probe: "openapi", label: "1", from: `"maximum":1`, to: `"maximum":9`},

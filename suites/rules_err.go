@@ -138,7 +138,7 @@ var errRules = []rule{
 			}
 		}
 	}},
-	{clause: "ERR-017", reads: refusing, all: true, judge: func(c *Case) {
+	{clause: "ERR-017", reads: append([]string{"unknown"}, refusing...), all: true, judge: func(c *Case) {
 		for _, r := range c.errors() {
 			if r.status() == http.StatusFailedDependency && r.Response.Header.Get("ms-azureml-model-error-statuscode") == "" {
 				c.fail(r, "header ms-azureml-model-error-statuscode", "the status of the container", "absent")
