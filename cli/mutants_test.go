@@ -186,6 +186,13 @@ func sample(i int, d simulator.Defect) []string {
 	return out
 }
 
+// shown is whether this matrix can show that a clause can fail: it speaks
+// llama-v1, and in a sample the clauses that judge a whole run see too little.
+// The others are proved by their faults in suites.
+func shown(cl schemas.Clause) bool {
+	return len(cl.Dialects[suites.DialectLlamaV1]) > 0 && (*full || !suites.JudgesAll(cl.ID)) && !slices.Contains(notApplicable, cl.ID)
+}
+
 // Every defect is caught by exactly the clauses that it names.
 func TestDefects(t *testing.T) {
 	g := newRemembered(t)
@@ -197,7 +204,7 @@ func TestDefects(t *testing.T) {
 			return // a part was asked for
 		}
 		for _, id := range suites.Enforced() {
-			if cl, _ := schemas.Lookup(id); !caught[id] && cl.Level(schemas.Strict) != schemas.May {
+			if cl, _ := schemas.Lookup(id); !caught[id] && cl.Level(schemas.Strict) != schemas.May && shown(cl) {
 				t.Errorf("%s: no defect shows end to end that it can fail", id)
 			}
 		}
@@ -226,7 +233,7 @@ func TestDefects(t *testing.T) {
 				if slices.Contains(got, v.Clause) && !slices.Contains(want, v.Clause) {
 					t.Errorf("%s: %s %s, which the defect does not name: %s %+v", d.Name, v.Clause, v.Verdict, v.Reason, v.Findings[:min(2, len(v.Findings))])
 				}
-				if slices.Contains(want, v.Clause) && !slices.Contains(got, v.Clause) {
+				if slices.Contains(want, v.Clause) && !slices.Contains(got, v.Clause) && (*full || !suites.JudgesAll(v.Clause)) {
 					t.Errorf("%s: %s survives: %s %s", d.Name, v.Clause, v.Verdict, v.Reason)
 				}
 			}

@@ -174,7 +174,7 @@ var requestDefects = []Defect{
 		}),
 	},
 	{
-		Name: "accept-decides", Stage: "http", Clauses: []string{"REQ-017"},
+		Name: "accept-decides", Stage: "http", Clauses: []string{"REQ-017", "CLI-001", "CLI-002", "CLI-005"},
 		Sentence: "A stream is refused with 406 when Accept asks for JSON.",
 		around: requests(func(w http.ResponseWriter, r *http.Request) bool {
 			if r.Header.Get("Accept") == "application/json" && gjson.GetBytes(peek(r), "stream").Bool() {

@@ -39,7 +39,7 @@ var safetyDefects = []Defect{
 		Name:     "filter-says-stop",
 		Sentence: "A filtered answer has finish_reason stop.",
 		Stage:    "shape",
-		Clauses:  []string{"SAF-007"},
+		Clauses:  []string{"SAF-007", "LOG-005"},
 		Seen:     "azureml-assets foundation-model-serve, which blanks the text",
 		arm: answerChoices(func(_ *call, _ int, o *object) {
 			if o.get("finish_reason") == `"content_filter"` {

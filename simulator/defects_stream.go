@@ -34,7 +34,7 @@ var streamDefects = []Defect{
 		Name:     "stream-ignored",
 		Sentence: "stream true is accepted and answered with one JSON document.",
 		Stage:    "generate",
-		Clauses:  []string{"STR-001", "REQ-017", "REQ-031"},
+		Clauses:  []string{"STR-001", "REQ-017", "REQ-031", "CLI-001", "CLI-002", "CLI-003", "CLI-004", "CLI-005", "CLI-006"},
 		arm: before("generate", func(c *call) {
 			c.values.set("stream", false, "false")
 			c.values.unset("stream_options")

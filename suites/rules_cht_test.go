@@ -77,7 +77,7 @@ func cliGood(f *Facts) []transcript {
 // cliFaults are what breaks each clause of CLI.
 var cliFaults = []fault{
 	{clause: "CLI-001", probe: "clients", label: "openai-go completion", edit: refuse400},
-	{clause: "CLI-001", route: schemas.Chat, probe: "clients", label: "openai-go stream", from: `"finish_reason":"length"`, to: `"finish_reason":null`},
+	{clause: "CLI-006", route: schemas.Chat, probe: "clients", label: "ai-sdk stream", from: `"finish_reason":"length"`, to: `"finish_reason":null`},
 	{clause: "CLI-002", route: schemas.Chat, probe: "clients", label: "openai-js chat", edit: refuse400},
 	{clause: "CLI-003", route: schemas.Chat, probe: "clients", label: "go-openai stream", edit: status(406)},
 	{clause: "CLI-004", route: schemas.Chat, probe: "clients", label: "langchaingo chat", from: `"completion_tokens":24`, to: `"completion_tokens":16`},

@@ -66,6 +66,13 @@ func Probes(clause string) []string {
 	return nil
 }
 
+// JudgesAll is whether a clause is judged on every exchange of a run: what a
+// part of a run shows of it may be too little.
+func JudgesAll(clause string) bool {
+	r := ruleOf(clause)
+	return r != nil && r.all
+}
+
 // ErrNothing is returned when no clause matches a selection.
 var ErrNothing = errors.New("no clause matches")
 
