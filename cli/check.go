@@ -197,6 +197,9 @@ func (c *checkCmd) reference(ctx context.Context, target *suites.Target) (stop f
 	target.Key, target.SecondKey, target.ForeignKey = rand.Text(), rand.Text(), rand.Text()
 	target.Kind, target.Claims = "reference", referenceClaims
 	target.Safety = referenceSafety
+	if target.Dialect == suites.DialectOpenAI && target.Model == "" {
+		target.Model = embedded // this dialect requires one
+	}
 	server, free, err := newReference(m, simulator.Options{ModelName: embedded, Keys: []string{target.Key, target.SecondKey}, Dialects: []string{c.Dialect}, Safety: screening, Defects: c.Defect})
 	if err != nil {
 		return nil, usage("%w", err)
