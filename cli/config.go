@@ -18,9 +18,6 @@ import (
 	"github.com/touchstone-llm/touchstone/suites"
 )
 
-// configFile is the name that `init` writes and `check --config` usually reads.
-const configFile = "touchstone.yaml"
-
 // A config is a target described in a file. Every member is optional but url.
 type config struct {
 	URL         string            `yaml:"url"`

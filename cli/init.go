@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"text/template"
 
@@ -70,6 +71,10 @@ func (c *initCmd) Run(ctx context.Context, s *streams) error {
 			}
 		}
 	}
+	// What one dialect refuses is not a feature of the endpoint as a whole.
+	f.Features = slices.DeleteFunc(slices.Compact(slices.Sorted(slices.Values(f.Features))), func(name string) bool {
+		return slices.ContainsFunc(f.Refused, func(r string) bool { return strings.HasPrefix(r, name+" is ") })
+	})
 	if len(f.Dialects) == 0 {
 		return exitError{exitNothing, fmt.Errorf("%s answers on no route of a known dialect; is the URL without the route, and is the key in %s?", f.URL, c.APIKeyEnv)}
 	}

@@ -5,7 +5,9 @@ import (
 	"encoding/json"
 	"flag"
 	"net/http/httptest"
+	"os"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -164,6 +166,23 @@ func TestReferencePasses(t *testing.T) {
 	}
 }
 
+// A mutant is what the suites made of one defect, for mutants.json.
+type mutant struct {
+	Defect     string   `json:"defect"`
+	Sentence   string   `json:"sentence"`
+	Seen       string   `json:"seen,omitempty"`
+	Killed     []string `json:"killed"`
+	Survived   []string `json:"survived,omitempty"`
+	Collateral []string `json:"collateral,omitempty"`
+}
+
+// without are the elements of a that b does not have.
+func without(a, b []string) []string {
+	return slices.DeleteFunc(slices.Clone(a), func(s string) bool { return slices.Contains(b, s) })
+}
+
+var matrix = flag.String("matrix", "", "write what each defect came to into this file")
+
 var full = flag.Bool("full", false, "run every defect against every clause, not against a sample")
 
 // bystanders are how many clauses beside those that a defect names are judged
@@ -199,7 +218,18 @@ func TestDefects(t *testing.T) {
 	checkDefects(t, g, schemas.Strict, nil) // fills the memory before defects run side by side
 	var mu sync.Mutex
 	caught, ran := map[string]bool{}, 0
+	var mutants []mutant
 	t.Cleanup(func() {
+		if *matrix != "" {
+			slices.SortFunc(mutants, func(a, b mutant) int { return strings.Compare(a.Defect, b.Defect) })
+			b, err := json.MarshalIndent(mutants, "", " ")
+			if err == nil {
+				err = os.WriteFile(*matrix, append(b, '\n'), 0o644)
+			}
+			if err != nil {
+				t.Error(err)
+			}
+		}
 		if ran < len(simulator.Defects()) {
 			return // a part was asked for
 		}
@@ -225,6 +255,7 @@ func TestDefects(t *testing.T) {
 			slices.Sort(got)
 			mu.Lock()
 			ran++
+			mutants = append(mutants, mutant{d.Name, d.Sentence, d.Seen, without(want, without(want, got)), without(want, got), without(got, want)})
 			for _, id := range got {
 				caught[id] = true
 			}

@@ -83,10 +83,7 @@ func reqGood(f *Facts) []transcript {
 		t.body = strings.Replace(t.body, `"prompt_tokens":5`, `"prompt_tokens":3`, 1)
 		ts = append(ts, t)
 	}
-	for _, t := range replies(f, "echo", made{[]string{"hi", " there"}, "stop", nil}) {
-		ts = append(ts, t)
-	}
-	return ts
+	return append(ts, replies(f, "echo", made{[]string{"hi", " there"}, "stop", nil})...)
 }
 
 // zipped compresses a body and lets it arrive in one read.
