@@ -179,7 +179,7 @@ func (o Options) endpoint() (Endpoint, error) {
 		{"Defects", func() error { _, _, err := arm(o.Defects, nil); return err }()},
 	} {
 		if x.err != nil {
-			return e, fmt.Errorf("Options.%s: %w", x.name, x.err)
+			return e, fmt.Errorf("simulator: Options.%s: %w", x.name, x.err)
 		}
 	}
 	return e, nil
