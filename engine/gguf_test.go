@@ -231,6 +231,7 @@ func FuzzLoad(f *testing.F) {
 		if err != nil {
 			return
 		}
+		defer m.Close()
 		// What is accepted must be usable.
 		c := m.Config()
 		m.forward([]row{{cache: newKVCache(&c), token: 0, logits: make([]float32, c.VocabSize)}}, 1)
