@@ -6,7 +6,7 @@ PROFILE  ?= interop
 OUT      ?= reports/check
 SOAK     ?= 10m
 
-.PHONY: build check test test-clients lint bench bench-serve soak-serve fmt fuzz invariance soak golden asm tidy clean model model-eval
+.PHONY: build check test test-clients mutants lint bench bench-serve soak-serve bench-load fmt fuzz invariance soak golden asm tidy clean model model-eval
 
 build: ## build bin/touchstone
 	$(GO) build -o $(BIN) .
