@@ -20,7 +20,7 @@ import (
 
 type checkCmd struct {
 	URL         string        `arg:"" optional:"" help:"Base URL of the endpoint, without the route. Without it the reference is checked, in process."`
-	Dialect     string        `default:"llama-v1" help:"API that the target speaks: llama-v1."`
+	Dialect     string        `default:"llama-v1" enum:"llama-v1,azure-inference,openai" help:"API that the target speaks: ${enum}."`
 	Profile     string        `default:"interop" enum:"interop,strict,paper" help:"How stern to be: interop (would a client be misled?), strict (exact), paper (the document literally; never gates)."`
 	Kind        string        `placeholder:"KIND" help:"What stands behind the endpoint: serverless, managed, vllm, openai, reference."`
 	Model       string        `placeholder:"NAME" help:"Send this as the model member of each request."`
@@ -44,7 +44,7 @@ type checkCmd struct {
 }
 
 func (checkCmd) Help() string {
-	return `Calibrates the target, sends some 60 probes a route, judges each clause on the
+	return `Calibrates the target, sends some 400 requests a route (--dry-run lists them), judges each clause on the
 recorded exchanges and writes the reports. A fail carries its proof: the request,
 what was expected, what was seen, and a curl line that shows it again.
 
