@@ -144,13 +144,14 @@ var detProbes = []probe{
 		alone.label, alone.wire = "alone", wire{header: http.Header{"Connection": {"close"}}}
 		return []ask{alone, same, same, long, same, same, bad, same, same, long, same, bad, same, long, same, same}
 	}},
-	{name: "det.first", dialects: logDialects, tests: []string{"logprobs"}, asks: func(f *Facts) []ask {
+	// n: a choice that ends at once shows no token.
+	{name: "det.first", dialects: logDialects, tests: []string{"logprobs", "n"}, asks: func(f *Facts) []ask {
 		k := 20
 		if f.target.dialect() == DialectOpenAI && f.Route == schemas.Completions {
 			k = 5
 		}
 		one := func(label string, b body) ask {
-			return ask{label: label, prompt: openPrompts[f.Route], body: b.with(body{"max_tokens": 1}).with(withLogprobs(f, k))}
+			return ask{label: label, prompt: openPrompts[f.Route], body: b.with(body{"n": 3, "max_tokens": 1}).with(withLogprobs(f, k))}
 		}
 		return []ask{one("1", body{"temperature": 1}), one("0.7", body{"temperature": 0.7}), one("default", body{})}
 	}},

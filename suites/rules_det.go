@@ -2,6 +2,7 @@ package suites
 
 import (
 	"fmt"
+	"maps"
 	"math"
 	"strconv"
 	"strings"
@@ -143,9 +144,11 @@ func choicesDiffer(c *Case) {
 		strconv.Quote(shorten(equal.text(equal.choices()[0]), 60))+" in all of them")
 }
 
-// firstTop is the distribution of the first token of an answer.
+// firstTop is the distribution of the first token of an answer. Tokens that
+// share a text (what is not shown, parts of characters) are left out.
 func (r *reply) firstTop() map[string]float64 {
 	out := map[string]float64{}
+	defer maps.DeleteFunc(out, func(token string, _ float64) bool { return token == "" || strings.Contains(token, "\uFFFD") })
 	for _, ch := range r.choices() {
 		for token, v := range ch.Get("logprobs.top_logprobs.0").Map() {
 			out[token] = v.Num
@@ -178,8 +181,8 @@ func temperatureOne(c *Case) {
 		return
 	}
 	p := one.firstTop()
-	if len(p) < 2 {
-		c.inconclusive("the answer carries no log probabilities of alternatives (LOG-002)")
+	if len(p) < 2 || len(cold.firstTop()) < 2 || len(without.firstTop()) < 2 {
+		c.inconclusive("an answer carries no log probabilities of alternatives (LOG-002)")
 		return
 	}
 	if !near(p, cold.firstTop()) { // they follow the temperature
