@@ -130,7 +130,7 @@ var candidateDefects = []Defect{
 		Name:     "best-of-null-500",
 		Sentence: "best_of null is answered with 500.",
 		Stage:    "type",
-		Clauses:  []string{"BST-011", "ERR-009"},
+		Clauses:  []string{"BST-011", "ERR-009", "DET-004"},
 		arm: always(func(c *call) {
 			c.hooks.on("type", func(c *call) *refusal {
 				if v, sent := c.document.get("best_of"); sent && v.Type == gjson.Null {

@@ -38,7 +38,7 @@ var contextDefects = []Defect{
 		Name:     "long-prompt-500",
 		Sentence: "A prompt longer than the context is answered with 500.",
 		Stage:    "context",
-		Clauses:  []string{"CTX-003"},
+		Clauses:  []string{"CTX-003", "CHT-025", "ERR-009"},
 		arm: atBorder(func(_ *call, left, _ int) *refusal {
 			if left < 0 {
 				return internal()
@@ -63,7 +63,7 @@ var contextDefects = []Defect{
 		Name:     "default-length-500",
 		Sentence: "Where the default of max_tokens does not fit in the context the answer is 500.",
 		Stage:    "context",
-		Clauses:  []string{"CTX-005"},
+		Clauses:  []string{"CTX-005", "ERR-009"},
 		arm: atBorder(func(c *call, left, asked int) *refusal {
 			if asked > left && left > 0 && !c.values.given("max_tokens") {
 				return internal()
@@ -99,7 +99,7 @@ var contextDefects = []Defect{
 		Name:     "context-error-in-stream",
 		Sentence: "With stream what does not fit in the context is refused inside a stream.",
 		Stage:    "wire",
-		Clauses:  []string{"CTX-009"},
+		Clauses:  []string{"CTX-009", "STR-024"},
 		arm: always(func(c *call) {
 			c.hooks.refuse = append(c.hooks.refuse, func(c *call, w http.ResponseWriter, r *refusal) bool {
 				if r.code != codeContext || !c.values.flag("stream") {
@@ -115,7 +115,7 @@ var contextDefects = []Defect{
 		Name:     "context-without-template",
 		Sentence: "The check of the context leaves the chat template out, and what it lets through fails.",
 		Stage:    "context",
-		Clauses:  []string{"CTX-001", "CTX-009", "CTX-010"},
+		Clauses:  []string{"CTX-001", "CTX-009", "CTX-010", "ERR-009"},
 		arm: atBorder(func(c *call, left, asked int) *refusal {
 			if c.messages() != nil && asked > left && asked < left+8 {
 				return internal()

@@ -137,7 +137,7 @@ var determinismDefects = []Defect{
 		Name:     "answers-swapped",
 		Sentence: "Of equal requests for 64 tokens that come within 0.1 s all but the first lose the last token of their prompt.",
 		Stage:    "generate",
-		Clauses:  []string{"DET-013"},
+		Clauses:  []string{"DET-013", "DET-001"},
 		arm: func() arming {
 			var mu sync.Mutex
 			last := map[string]time.Time{} // by body
@@ -160,7 +160,7 @@ var determinismDefects = []Defect{
 		Name:     "prefix-cache-stale",
 		Sentence: "A prompt that shares its first half and its length with the one before is answered as that one.",
 		Stage:    "generate",
-		Clauses:  []string{"DET-014"},
+		Clauses:  []string{"DET-014", "DET-001"},
 		arm: func() arming {
 			var mu sync.Mutex
 			before := map[string][]int{} // by route
@@ -191,7 +191,7 @@ var determinismDefects = []Defect{
 		Name:     "connection-leaks",
 		Sentence: "A request of 1 to 2 KB leaves something on its connection: the next one on it loses the last token of its prompt.",
 		Stage:    "generate",
-		Clauses:  []string{"DET-016"},
+		Clauses:  []string{"DET-016", "DET-001"},
 		arm: func() arming {
 			var mu sync.Mutex
 			dirty := map[string]bool{} // by the client's address
@@ -211,7 +211,7 @@ var determinismDefects = []Defect{
 		Name:     "bare-path-differs",
 		Sentence: "The path without /v1 leaves the last token of the prompt out.",
 		Stage:    "generate",
-		Clauses:  []string{"DET-017"},
+		Clauses:  []string{"DET-017", "DET-001"},
 		arm: asked(func(c *call, r *engine.Request) {
 			if c.dialect.name == azureInference.name && greedy(r) {
 				r.Prompt = r.Prompt[:len(r.Prompt)-1]

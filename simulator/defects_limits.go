@@ -23,7 +23,7 @@ var limitDefects = []Defect{
 		Name:     "tools-500",
 		Sentence: "tools on the chat route of llama-v1 are answered with 500.",
 		Stage:    "type",
-		Clauses:  []string{"TOO-015"},
+		Clauses:  []string{"TOO-015", "ERR-009"},
 		arm: always(func(c *call) {
 			c.hooks.on("decode", func(c *call) *refusal {
 				if c.route.name == "chat" && c.dialect == &llamaV1 && strings.Contains(string(c.body), `"get_weather"`) {

@@ -199,7 +199,7 @@ var requestDefects = []Defect{
 			}),
 	},
 	{
-		Name: "model-refused", Stage: "type", Clauses: []string{"REQ-019"},
+		Name: "model-refused", Stage: "type", Clauses: []string{"REQ-019", "CLI-001", "CLI-002", "CLI-003", "CLI-006"},
 		Sentence: "The member model is refused as unknown.",
 		Seen:     "the source document's table has no model; vLLM 0.4.2 with extra=forbid",
 		arm: refusing("type", func(c *call, o *object) *refusal {
@@ -260,7 +260,7 @@ var requestDefects = []Defect{
 		arm:      rewrite(onCompletions(func(o *object) { instead("prompt", "[]", `"x"`)(nil, o) })),
 	},
 	{
-		Name: "stream-null-true", Stage: "decode", Clauses: []string{"REQ-031", "RSP-001"},
+		Name: "stream-null-true", Stage: "decode", Clauses: []string{"REQ-031", "RSP-001", "DET-004"},
 		Sentence: "stream null is read as true.",
 		arm:      rewrite(instead("stream", "null", "true")),
 	},
@@ -276,7 +276,7 @@ var requestDefects = []Defect{
 		arm:      rewrite(instead("stream", "0", "false", "1", "true", "2", "true")),
 	},
 	{
-		Name: "max-tokens-default-32", Stage: "decode", Clauses: []string{"REQ-034"},
+		Name: "max-tokens-default-32", Stage: "decode", Clauses: []string{"REQ-034", "DET-003"},
 		Sentence: "Without max_tokens a completion ends after 32 tokens.",
 		Seen:     "Azure's completions route defaults to 256",
 		arm:      rewrite(onCompletions(func(o *object) { defaultTo(o, "32") })),
@@ -300,7 +300,7 @@ var requestDefects = []Defect{
 		}),
 	},
 	{
-		Name: "max-tokens-negative-unlimited", Stage: "decode", Clauses: []string{"REQ-039", "FIN-003", "FIN-004"},
+		Name: "max-tokens-negative-unlimited", Stage: "decode", Clauses: []string{"REQ-039", "FIN-004"},
 		Sentence: "max_tokens -1 is read as none.",
 		arm:      rewrite(instead("max_tokens", "-1", "")),
 	},
@@ -441,7 +441,7 @@ var requestDefects = []Defect{
 		arm:      rewrite(func(_ *call, o *object) { o.remove("frequency_penalty") }),
 	},
 	{
-		Name: "flag-null-refused", Stage: "type", Clauses: []string{"REQ-066"},
+		Name: "flag-null-refused", Stage: "type", Clauses: []string{"REQ-066", "DET-004"},
 		Sentence: "skip_special_tokens null is refused.",
 		arm: refusing("type", func(_ *call, o *object) *refusal {
 			if o.get("skip_special_tokens") == "null" {
@@ -511,7 +511,7 @@ var requestDefects = []Defect{
 		}),
 	},
 	{
-		Name: "max-completion-tokens-ignored", Stage: "decode", Clauses: []string{"REQ-074"},
+		Name: "max-completion-tokens-ignored", Stage: "decode", Clauses: []string{"REQ-074", "CLI-004"},
 		Sentence: "max_completion_tokens is accepted and has no effect.",
 		Seen:     "vLLM 0.6.0; langchaingo sends nothing else",
 		arm:      rewrite(func(_ *call, o *object) { o.remove("max_completion_tokens") }),

@@ -43,14 +43,14 @@ var responseDefects = []Defect{
 		Name:     "usage-missing",
 		Sentence: "Answers have no usage.",
 		Stage:    "shape",
-		Clauses:  []string{"SCH-001", "RSP-002", "USE-001"},
+		Clauses:  []string{"SCH-001", "RSP-002", "USE-001", "CHT-020", "CHT-022", "INF-009", "SAF-020"},
 		arm:      answers(func(_ *call, o *object) { o.remove("usage") }),
 	},
 	{
 		Name:     "id-missing",
 		Sentence: "Answers have no id.",
 		Stage:    "shape",
-		Clauses:  []string{"SCH-001", "RSP-002"},
+		Clauses:  []string{"SCH-001", "RSP-002", "INF-009"},
 		arm:      answers(func(_ *call, o *object) { o.remove("id") }),
 	},
 	{
@@ -64,7 +64,7 @@ var responseDefects = []Defect{
 		Name:     "id-empty",
 		Sentence: "The id of every answer and stream is the empty string.",
 		Stage:    "shape",
-		Clauses:  []string{"SCH-001", "SCH-002", "RSP-004", "STR-012"},
+		Clauses:  []string{"SCH-001", "SCH-002", "RSP-004", "STR-012", "INF-009"},
 		Seen:     "text-generation-inference#1782",
 		arm:      always(func(c *call) { c.id = "" }),
 	},
@@ -81,7 +81,7 @@ var responseDefects = []Defect{
 		Name:     "object-completions",
 		Sentence: "Answers on the completions route have object text.completion.",
 		Stage:    "shape",
-		Clauses:  []string{"SCH-001", "RSP-006"},
+		Clauses:  []string{"SCH-001", "RSP-006", "INF-009"},
 		Seen:     "an Azure content-filter page prints text.completion",
 		arm: answers(func(c *call, o *object) {
 			if c.route.name == "completions" {
@@ -93,7 +93,7 @@ var responseDefects = []Defect{
 		Name:     "object-chat",
 		Sentence: "Answers on the chat route have object chat.completion.chunk.",
 		Stage:    "shape",
-		Clauses:  []string{"SCH-001", "RSP-007"},
+		Clauses:  []string{"SCH-001", "RSP-007", "INF-009"},
 		arm: answers(func(c *call, o *object) {
 			if c.route.name == "chat" {
 				o.set("object", `"chat.completion.chunk"`)
@@ -104,14 +104,14 @@ var responseDefects = []Defect{
 		Name:     "created-float",
 		Sentence: "created has a fraction of a second.",
 		Stage:    "shape",
-		Clauses:  []string{"SCH-001", "SCH-002", "RSP-008"},
+		Clauses:  []string{"SCH-001", "SCH-002", "RSP-008", "INF-009"},
 		arm:      documents(func(c *call, o *object) { o.set("created", itoa(c.created)+".25") }),
 	},
 	{
 		Name:     "created-string",
 		Sentence: "created is a date as a string.",
 		Stage:    "shape",
-		Clauses:  []string{"SCH-001", "SCH-002", "RSP-008"},
+		Clauses:  []string{"SCH-001", "SCH-002", "RSP-008", "INF-009"},
 		arm: documents(func(c *call, o *object) {
 			o.set("created", quote(time.Unix(c.created, 0).UTC().Format(time.RFC3339)))
 		}),
@@ -145,7 +145,7 @@ var responseDefects = []Defect{
 		Name:     "model-missing",
 		Sentence: "Answers have no model.",
 		Stage:    "shape",
-		Clauses:  []string{"SCH-001", "RSP-002", "RSP-011"},
+		Clauses:  []string{"SCH-001", "RSP-002", "RSP-011", "INF-009"},
 		Seen:     "the completions example of the source document (S:234-251)",
 		arm:      answers(func(_ *call, o *object) { o.remove("model") }),
 	},
@@ -153,7 +153,7 @@ var responseDefects = []Defect{
 		Name:     "model-null",
 		Sentence: "model is null in answers.",
 		Stage:    "shape",
-		Clauses:  []string{"SCH-001", "RSP-011"},
+		Clauses:  []string{"SCH-001", "RSP-011", "INF-009"},
 		arm:      answers(func(_ *call, o *object) { o.set("model", "null") }),
 	},
 	{
@@ -264,7 +264,7 @@ var responseDefects = []Defect{
 		Name:     "logprobs-empty-object",
 		Sentence: "logprobs is {} instead of null when none are asked for, on the completions route.",
 		Stage:    "shape",
-		Clauses:  []string{"SCH-001", "RSP-019", "LOG-001"},
+		Clauses:  []string{"SCH-001", "RSP-019", "LOG-001", "INF-009"},
 		arm: answerChoices(func(_ *call, _ int, o *object) {
 			if o.get("logprobs") == "null" {
 				o.set("logprobs", "{}")
@@ -323,7 +323,7 @@ var responseDefects = []Defect{
 		Name:     "error-shape-unknown",
 		Sentence: `Refusals are {"reason": "…"}, a shape of no known API.`,
 		Stage:    "wire",
-		Clauses:  []string{"SCH-003", "ERR-002", "CLI-009", "SAF-002"},
+		Clauses:  []string{"SCH-003", "ERR-002", "CLI-009", "SAF-002", "SAF-001", "SAF-015", "SAF-018"},
 		Seen:     "vllm#12886 (another wrong envelope)",
 		arm: always(func(c *call) {
 			c.hooks.refuse = append(c.hooks.refuse, func(_ *call, w http.ResponseWriter, r *refusal) bool {
@@ -352,7 +352,7 @@ var responseDefects = []Defect{
 		Name:     "usage-strings",
 		Sentence: "The numbers of usage are strings.",
 		Stage:    "shape",
-		Clauses:  []string{"SCH-001", "RSP-026", "USE-001"},
+		Clauses:  []string{"SCH-001", "RSP-026", "USE-001", "INF-009", "SAF-020"},
 		arm:      answers(usageAs(func(raw string) string { return `"` + raw + `"` })),
 	},
 	{

@@ -15,7 +15,7 @@ var safetyDefects = []Defect{
 		Name:     "filter-403",
 		Sentence: "A filtered prompt is refused with 403.",
 		Stage:    "wire",
-		Clauses:  []string{"SAF-001", "SAF-015", "SAF-018"},
+		Clauses:  []string{"SAF-001", "SAF-015", "SAF-018", "ERR-005"},
 		arm: filteredAs(func(c *call, w http.ResponseWriter, r *refusal) bool {
 			other := *r
 			other.status = http.StatusForbidden
@@ -79,7 +79,7 @@ var safetyDefects = []Defect{
 		Name:     "filter-in-stream",
 		Sentence: "With stream a filtered prompt is refused inside a stream.",
 		Stage:    "wire",
-		Clauses:  []string{"SAF-011"},
+		Clauses:  []string{"SAF-011", "STR-024"},
 		arm: filteredAs(func(c *call, w http.ResponseWriter, r *refusal) bool {
 			if !c.values.flag("stream") {
 				return false

@@ -73,7 +73,7 @@ var stopDefects = []Defect{
 		Name:     "stop-whole-tokens",
 		Sentence: "A stop string ends the text where it is a token or a word, not across or inside of them.",
 		Stage:    "generate",
-		Clauses:  []string{"STP-002", "STP-003", "STP-005"},
+		Clauses:  []string{"STP-002", "STP-003", "STP-005", "EOS-005", "FIN-006", "FIN-014"},
 		arm: ownStop(func(_ *call, text string, stops []string) int {
 			stops = slices.DeleteFunc(slices.Clone(stops), func(s string) bool {
 				inside := regexp.MustCompile(`\pL` + regexp.QuoteMeta(s) + `\pL`)
@@ -162,7 +162,7 @@ var stopDefects = []Defect{
 		Name:     "stop-at-once-fails",
 		Sentence: "An answer that a stop string makes empty is a 500.",
 		Stage:    "wire",
-		Clauses:  []string{"STP-009"},
+		Clauses:  []string{"STP-009", "ERR-009"},
 		arm: always(func(c *call) {
 			c.hooks.send = append(c.hooks.send, func(c *call, w http.ResponseWriter, body []byte) bool {
 				first := gjson.GetBytes(body, "choices.0")
@@ -202,7 +202,7 @@ var stopDefects = []Defect{
 		Name:     "stop-long-500",
 		Sentence: "A stop string of more than 1 000 characters is answered with 500.",
 		Stage:    "generate",
-		Clauses:  []string{"STP-011"},
+		Clauses:  []string{"STP-011", "ERR-009"},
 		arm: failsIf(func(c *call) bool {
 			return slices.ContainsFunc(c.values.texts("stop"), func(s string) bool { return len(s) > 1000 })
 		}),
@@ -288,7 +288,7 @@ var stopDefects = []Defect{
 		Name:     "stop-ids-beyond-500",
 		Sentence: "An id beyond the vocabulary in stop_token_ids is answered with 500.",
 		Stage:    "generate",
-		Clauses:  []string{"STP-017"},
+		Clauses:  []string{"STP-017", "ERR-009"},
 		arm: failsIf(func(c *call) bool {
 			return slices.ContainsFunc(c.values.ints("stop_token_ids"), func(id int64) bool { return id >= 1<<20 })
 		}),

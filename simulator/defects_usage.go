@@ -16,7 +16,7 @@ var usageDefects = []Defect{
 		Name:     "usage-null",
 		Sentence: "completion_tokens is null.",
 		Stage:    "shape",
-		Clauses:  []string{"SCH-001", "USE-001"},
+		Clauses:  []string{"SCH-001", "USE-001", "INF-009"},
 		Seen:     "sglang#954",
 		arm: answers(func(_ *call, o *object) {
 			u := parseObject(o.get("usage"))
@@ -60,7 +60,7 @@ var usageDefects = []Defect{
 		Name:     "prompt-tokens-constant",
 		Sentence: "prompt_tokens is 9 for every prompt.",
 		Stage:    "shape",
-		Clauses:  []string{"USE-005", "USE-008", "USE-009"},
+		Clauses:  []string{"USE-005", "USE-008", "USE-009", "CHT-020", "CHT-022", "CTX-002", "CTX-008", "CTX-010"},
 		arm:      usageOf(func(_ *call, u *object) { u.set("prompt_tokens", "9") }),
 	},
 	{
@@ -76,7 +76,7 @@ var usageDefects = []Defect{
 		Name:     "prompt-tokens-without-template",
 		Sentence: "prompt_tokens of a chat leave the template out.",
 		Stage:    "shape",
-		Clauses:  []string{"FIN-010", "USE-008", "USE-009"},
+		Clauses:  []string{"FIN-010", "USE-008", "USE-009", "CTX-002", "CTX-008", "CTX-010"},
 		arm: usageOf(func(c *call, u *object) {
 			if m := c.messages(); m != nil {
 				n := 0
