@@ -74,7 +74,7 @@ var errorDefects = []Defect{
 		}),
 	},
 	{
-		Name: "wedged-after-error", Stage: "http", Clauses: []string{"ERR-011", "CTX-007"},
+		Name: "wedged-after-error", Stage: "http", Clauses: []string{"ERR-011"},
 		Sentence: "After a bad stop_token_ids the next request with max_tokens 1 is refused.",
 		around: func(next http.Handler) http.Handler {
 			var mu sync.Mutex

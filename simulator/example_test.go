@@ -53,5 +53,5 @@ func ExampleDefects() {
 			fmt.Println(d.Sentence, d.Clauses)
 		}
 	}
-	// Output: Streams end without [DONE]. [STR-006]
+	// Output: Streams end without [DONE]. [STR-006 SAF-010]
 }
