@@ -248,6 +248,7 @@ func TestDefects(t *testing.T) {
 			}
 			r := checkDefects(t, g, schemas.Strict, sample(i, d), d.Name)
 			got, want := broken(r), slices.Clone(d.Clauses)
+			got = slices.DeleteFunc(got, func(id string) bool { return slices.Contains(d.Perhaps, id) })
 			if !slices.Contains(want, "STR-022") {
 				got = slices.DeleteFunc(got, func(id string) bool { return id == "STR-022" })
 			}

@@ -17,6 +17,8 @@ type Defect struct {
 	Stage string `json:"stage"`
 	// Clauses must catch it: these fail, and no others.
 	Clauses []string `json:"clauses"`
+	// Perhaps may fail as well, by what happened to be drawn.
+	Perhaps []string `json:"perhaps,omitempty"`
 	// Seen cites a real server that did this, or is empty.
 	Seen string `json:"seen,omitempty"`
 

@@ -229,7 +229,8 @@ var logprobDefects = []Defect{
 		Name:     "logprobs-copied",
 		Sentence: "Every choice has the log probabilities of the first.",
 		Stage:    "shape",
-		Clauses:  []string{"FIN-011", "LOG-007", "LOG-022"},
+		Clauses:  []string{"LOG-007", "LOG-022"},
+		Perhaps:  []string{"FIN-011"},
 		arm: func() arming {
 			return func(c *call) {
 				c.hooks.answer = append(c.hooks.answer, func(_ *call, b []byte) []byte {
