@@ -14,6 +14,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/touchstone-llm/touchstone/reports"
 )
 
 // RateLimitOptions say how limits are looked for.
@@ -357,7 +359,7 @@ func WriteRateLimit(dir string, n *RateLimit) (string, error) {
 		return "", err
 	}
 	path := filepath.Join(dir, RateLimitFile)
-	return path, writeAtomic(path, func(w io.Writer) error {
+	return path, reports.WriteAtomic(path, func(w io.Writer) error {
 		e := json.NewEncoder(w)
 		e.SetIndent("", " ")
 		return e.Encode(n)

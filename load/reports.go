@@ -5,6 +5,8 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+
+	"github.com/touchstone-llm/touchstone/reports"
 )
 
 // WriteReports draws every report of a result into dir, each whole or not at
@@ -36,7 +38,7 @@ func WriteReports(dir string, r *Result, records []*Record) ([]string, error) {
 		{BenchFile, func(w io.Writer) error { return WriteBench(w, r, records) }},
 	} {
 		path := filepath.Join(dir, file.name)
-		if err := writeAtomic(path, file.draw); err != nil {
+		if err := reports.WriteAtomic(path, file.draw); err != nil {
 			errs = append(errs, err)
 			continue
 		}

@@ -1,12 +1,10 @@
 package load
 
 import (
-	"bufio"
 	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"time"
@@ -239,7 +237,7 @@ const (
 // WriteResult writes load.json into dir, whole or not at all.
 func WriteResult(dir string, r *Result) (string, error) {
 	path := filepath.Join(dir, ResultFile)
-	return path, writeAtomic(path, func(w io.Writer) error {
+	return path, reports.WriteAtomic(path, func(w io.Writer) error {
 		e := json.NewEncoder(w)
 		e.SetEscapeHTML(false)
 		e.SetIndent("", " ")
@@ -261,34 +259,4 @@ func ReadResult(path string) (*Result, error) {
 		return nil, fmt.Errorf("%s: format %q, want %q", path, r.Format, ResultFormat)
 	}
 	return r, nil
-}
-
-// writeAtomic writes a file by way of a temporary one in the same folder.
-func writeAtomic(path string, write func(io.Writer) error) (err error) {
-	dir, base := filepath.Split(path)
-	tmp := filepath.Join(dir, fmt.Sprintf(".%s.%08x", base, rand.Uint32()))
-	f, err := os.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			f.Close()
-			os.Remove(tmp)
-		}
-	}()
-	w := bufio.NewWriterSize(f, 1<<16)
-	if err := write(w); err != nil {
-		return fmt.Errorf("write %s: %w", path, err)
-	}
-	if err := w.Flush(); err != nil {
-		return err
-	}
-	if err := f.Sync(); err != nil {
-		return err
-	}
-	if err := f.Close(); err != nil {
-		return err
-	}
-	return os.Rename(tmp, path)
 }

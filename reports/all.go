@@ -33,7 +33,7 @@ func WriteAll(dir string, r *Result) ([]string, error) {
 		{HTMLFile, WriteHTML},
 	} {
 		path := filepath.Join(dir, file.name)
-		if err := writeAtomic(path, func(w io.Writer) error { return file.draw(w, r) }); err != nil {
+		if err := WriteAtomic(path, func(w io.Writer) error { return file.draw(w, r) }); err != nil {
 			errs = append(errs, err)
 			continue
 		}

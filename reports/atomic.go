@@ -9,9 +9,9 @@ import (
 	"path/filepath"
 )
 
-// writeAtomic writes a file by way of a temporary one in the same folder, so
+// WriteAtomic writes a file by way of a temporary one in the same folder, so
 // that a reader, or a run that dies half way, never meets half a report.
-func writeAtomic(path string, write func(io.Writer) error) (err error) {
+func WriteAtomic(path string, write func(io.Writer) error) (err error) {
 	dir, base := filepath.Split(path)
 	// Not os.CreateTemp: it makes the file private, and reports are read by
 	// others; here the umask decides, as for any file.

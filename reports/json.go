@@ -14,7 +14,7 @@ import (
 // in the order of the Go types, map keys sorted, so that two documents can be
 // compared line by line. An empty Format is written as [Format].
 func WriteFile(path string, r *Result) error {
-	return writeAtomic(path, func(w io.Writer) error { return encode(w, r) })
+	return WriteAtomic(path, func(w io.Writer) error { return encode(w, r) })
 }
 
 // ReadFile reads a document that WriteFile wrote. It refuses a format that it
