@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -59,7 +60,9 @@ type endpointFlags struct {
 
 	Fault            []string `placeholder:"KIND,…" help:"What goes wrong: error, unavailable, reset, reset-mid, stall, slow-first-byte, truncated, wrong-content-type."`
 	FaultProbability float64  `default:"1" placeholder:"P" help:"How often each of them does."`
-	Defect           []string `placeholder:"NAME,…" help:"Break the contract in these ways; 'touchstone defects' lists them."`
+	Defect           []string `placeholder:"WHAT,…" help:"Break the contract: names (see 'touchstone defects'), stream-*, or the defects of a clause, STR-009; each with :PROBABILITY and @route=NAME, @choice=N, @chunk=N if wanted."`
+	As               []string `placeholder:"SERVER" help:"Have the quirks of a real server; the list is above."`
+	DefectSeed       uint64   `placeholder:"N" help:"Which requests a defect with a probability hits."`
 }
 
 // serverFlags are about the server, whatever it serves.
@@ -72,7 +75,7 @@ type serverFlags struct {
 	MaxConcurrent int           `placeholder:"N" help:"Refuse with 503 what comes while this many requests are handled."`
 	MaxHeader     int           `default:"65536" placeholder:"BYTES" help:"The largest header of a request."`
 	BodyTime      time.Duration `default:"60s" placeholder:"DURATION" help:"How long a client may take to send its body."`
-	FaultHeader   bool          `help:"Let a request ask for a fault by its header X-Touchstone-Fault: KIND; after=N; delay=DURATION."`
+	FaultHeader   bool          `help:"Let a request ask for a fault by its header X-Touchstone-Fault: KIND; after=N; delay=DURATION, and for defects by X-Touchstone-Defect: WHAT, …"`
 	Journal       int           `placeholder:"N" help:"Keep the last N exchanges for GET /_touchstone/journal."`
 	AdminKeyEnv   string        `placeholder:"NAME" help:"Environment variable that holds the key of /_touchstone/; without it these pages are for this machine alone."`
 	RedisEnv      string        `default:"TOUCHSTONE_REDIS_URL" placeholder:"NAME" help:"Environment variable that holds the URL of a Redis, through which replicas share quotas."`
@@ -113,7 +116,53 @@ several endpoints, each with its keys, quota, filters, latency and faults:
       deployments:
         - name: blue
         - name: green
-          faults: [{kind: stall, probability: 0.01, after: 5}]`
+          faults: [{kind: stall, probability: 0.01, after: 5}]
+          defects: [done-missing:0.1, id-per-chunk@route=chat]
+
+Defects are written alike in a file, behind --defect, in the admin's API and in
+the header of a request: done-missing, stream-*, STR-009 (all that this clause
+must catch), done-missing:0.1 (one request in ten, by --defect-seed),
+finish-never@route=chat@choice=1 (in the second choice of chat alone),
+id-per-chunk@chunk=3 (in the fourth event of a stream alone).
+
+--as, which may stand among them too, is a real server as it was, by quirks that
+were seen there ('touchstone defects --as NAME' cites where):
+
+` + vendorList()
+}
+
+// vendorList says which servers --as takes.
+func vendorList() string {
+	var b strings.Builder
+	for _, v := range simulator.Vendors() {
+		fmt.Fprintf(&b, "  %-22s %s: %s\n", v.Name, v.What, strings.Join(quirks(v), ", "))
+	}
+	return b.String()
+}
+
+func quirks(v simulator.Vendor) []string {
+	var names []string
+	for _, q := range v.Quirks {
+		names = append(names, q.Defect)
+	}
+	return names
+}
+
+// validDefects says what is wrong with --as and --defect.
+func validDefects(as, defects []string) error {
+	for _, name := range as {
+		if !slices.ContainsFunc(simulator.Vendors(), func(v simulator.Vendor) bool { return v.Name == name }) {
+			var names []string
+			for _, v := range simulator.Vendors() {
+				names = append(names, v.Name)
+			}
+			return fmt.Errorf("--as: there is no server %q; there are %s", name, strings.Join(names, ", "))
+		}
+	}
+	if err := simulator.CheckDefects(defects); err != nil {
+		return fmt.Errorf("--defect%w", err)
+	}
+	return nil
 }
 
 func (c *serveCmd) Run(ctx context.Context, s *streams) error {
@@ -246,7 +295,7 @@ func defaultEndpoint() endpointFlags {
 // endpoint is the one that the flags describe.
 func (c *endpointFlags) endpoint() (simulator.Endpoint, error) {
 	settings := simulator.Settings{
-		Model: c.Model, ModelName: c.ModelName, Dialects: c.Dialect, ContextLength: c.ContextLength, Defects: c.Defect,
+		Model: c.Model, ModelName: c.ModelName, Dialects: c.Dialect, ContextLength: c.ContextLength, Defects: slices.Concat(c.As, c.Defect), DefectSeed: c.DefectSeed,
 		Quota: simulator.Quota{
 			TokensPerMinute: c.TokensPerMinute, RequestsPerMinute: c.RequestsPerMinute, Smoothing: c.Smoothing, Settle: c.Settle,
 		},
@@ -261,6 +310,9 @@ func (c *endpointFlags) endpoint() (simulator.Endpoint, error) {
 	}
 	for _, kind := range c.Fault {
 		settings.Faults = append(settings.Faults, simulator.Fault{Kind: kind, Probability: c.FaultProbability})
+	}
+	if err := validDefects(c.As, c.Defect); err != nil {
+		return simulator.Endpoint{}, err
 	}
 	switch {
 	case c.Engine == "upstream" && c.Upstream == "":

@@ -130,7 +130,7 @@ func (s *Server) adminMux() *http.ServeMux {
 	})
 	mux.HandleFunc("PUT "+adminPath+"endpoints/{endpoint}/deployments/{deployment}/defects", func(w http.ResponseWriter, r *http.Request) {
 		var names []string
-		s.change(w, r, &names, func(d *deployment) error { return d.setDefects(names) })
+		s.change(w, r, &names, func(d *deployment) error { return at("defects", d.setDefects(names)) })
 	})
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		llamaV1.writeRefusal(w, notFound(r.URL.Path, []string{"GET " + adminPath, "GET " + adminPath + "state", "GET " + adminPath + "events",
@@ -228,7 +228,7 @@ func (s *Server) State() State {
 			ds := DeploymentState{
 				Name: d.name, Model: d.model, Context: d.generator.Config().ContextLength, Traffic: e.traffic[i], Mirror: e.mirror[i],
 				Running: d.running.Load(), Waiting: d.places.queued(), Quota: d.quotaState(), Safety: d.filter != nil,
-				Faults: append([]Fault{}, d.faults.Load().list...), Defects: append([]string{}, d.defects.Load().names...),
+				Faults: append([]Fault{}, d.faults.Load().list...), Defects: append([]string{}, d.defects.Load().entries...),
 			}
 			for _, x := range d.site.dialects {
 				ds.Dialects = append(ds.Dialects, x.name)

@@ -85,6 +85,9 @@ func TestAdmin(t *testing.T) {
 	if r := post(t, h, completionsPath, ask(completionsPath, `"stream":true`)); r.status != 200 || strings.Contains(r.body, "[DONE]") {
 		t.Errorf("%d %s", r.status, r.body)
 	}
+	if r := put("defects", `["done-missing","don-missing"]`); r.status != 400 || r.get("error.message").Str != `defects[1]: there is no defect "don-missing"; did you mean done-missing?` {
+		t.Errorf("%d %s", r.status, r.body)
+	}
 	for _, c := range [][2]string{
 		{"faults", `[{"kind":"reset"},{"kind":"explode"}]`}, {"faults", `{}`}, {"faults", `[{"kind":"reset","often":1}]`}, {"defects", `["no-such"]`}, {"defects", `[1]`},
 	} {

@@ -66,8 +66,10 @@ type Settings struct {
 	Latency Latency `yaml:"latency"`
 	// Faults happen as in real life.
 	Faults []Fault `yaml:"faults"`
-	// Defects break the contract.
+	// Defects break the contract; [CheckDefects] says how they are written.
 	Defects []string `yaml:"defects"`
+	// DefectSeed decides which requests a defect with a probability hits.
+	DefectSeed uint64 `yaml:"defect_seed"`
 
 	// Generator answers.
 	Generator Generator `yaml:"-"`
@@ -176,7 +178,10 @@ func at(path string, err error) error {
 	}
 	var f *fieldError
 	if errors.As(err, &f) {
-		return &fieldError{path + "." + f.path, f.err}
+		if !strings.HasPrefix(f.path, "[") {
+			path += "."
+		}
+		return &fieldError{path + f.path, f.err}
 	}
 	return &fieldError{path, err}
 }
@@ -335,7 +340,7 @@ func (s Settings) validate() error {
 	if s.Upstream.URL != "" && s.Model != "" {
 		return at("upstream", errors.New("stands in place of a model; leave model out"))
 	}
-	if _, _, err := arm(s.Defects, nil); err != nil {
+	if err := CheckDefects(s.Defects); err != nil {
 		return at("defects", err)
 	}
 	for _, x := range []struct {

@@ -30,7 +30,8 @@ endpoints:
       max_queue: 8
     faults:
       - {kind: stall, probability: 0.5, count: 3, after: 2, delay: 1s}
-    defects: [done-missing]
+    defects: [done-missing:0.5, stream-*@chunk=2]
+    defect_seed: 9
   - name: fleet
     kind: managed
     traffic: {blue: 90, green: 10}
@@ -75,7 +76,8 @@ func TestParseConfigErrors(t *testing.T) {
 		{head + "    latency: {max_queue: 3}", "needs max_running"},
 		{head + "    faults: [{kind: reset}, {kind: explode}]", "[3:36] endpoints[0].faults[1].kind"},
 		{head + "    faults: [{kind: reset, probability: 2}]", "faults[0].probability"},
-		{head + "    defects: [done-mising]", "done-missing"},
+		{head + "    defects: [finish-never, done-mising]", "[3:29] endpoints[0].defects[1]: there is no defect \"done-mising\"; did you mean done-missing?"},
+		{head + "    defects: [\"done-missing:2\"]", "endpoints[0].defects[0]: \"done-missing:2\": the probability must be"},
 		{head + "    dialects: [grpc]", "endpoints[0].dialects"},
 		{head + "    content_safety: {threshold: extreme}", "[3:33] endpoints[0].content_safety.threshold"},
 		{head + "    content_safety: {disabled: true}", "cannot opt out"},

@@ -1,10 +1,8 @@
 package simulator
 
 import (
-	"fmt"
 	"net/http"
 	"slices"
-	"strings"
 )
 
 // A Defect is a named way in which the simulator breaks the contract.
@@ -58,38 +56,6 @@ var register = slices.Concat(
 // Defects returns every defect that the simulator knows, in the order of the
 // areas of the contract.
 func Defects() []Defect { return slices.Clone(register) }
-
-// arm starts the defects that are named, some of them around handler.
-func arm(names []string, handler http.Handler) ([]arming, http.Handler, error) {
-	var armed []arming
-	for _, name := range names {
-		i := slices.IndexFunc(register, func(d Defect) bool { return d.Name == name })
-		if i < 0 {
-			return nil, nil, fmt.Errorf("there is no defect %q%s", name, suggestion(name))
-		}
-		if d := register[i]; d.arm != nil {
-			armed = append(armed, d.arm())
-		}
-		if d := register[i]; d.around != nil {
-			handler = d.around(handler)
-		}
-	}
-	return armed, handler, nil
-}
-
-// suggestion lists the names that are near, for an error.
-func suggestion(name string) string {
-	var near []string
-	for _, d := range register {
-		if strings.Contains(d.Name, name) || name != "" && strings.Contains(name, d.Name) || distance(d.Name, name) <= 1+len(d.Name)/4 {
-			near = append(near, d.Name)
-		}
-	}
-	if len(near) == 0 {
-		return "; Defects lists them all"
-	}
-	return "; near it are " + strings.Join(near, ", ")
-}
 
 // distance is how many characters must be added, removed or replaced to turn a
 // into b.

@@ -32,17 +32,12 @@ type deployment struct {
 	places      *places  // nil: no limit
 	faults      atomic.Pointer[faults]
 	defects     atomic.Pointer[armed]
+	defectSeed  uint64
+	wished      wishes // defects that single requests ask for
 	close       func()
 	metrics     deploymentMetrics
 	running     atomic.Int64
 	users       atomic.Int64 // requests, and 1 as long as it is deployed
-}
-
-// armed are the defects of a deployment.
-type armed struct {
-	names   []string
-	arm     []arming
-	handler http.Handler // the deployment, with the defects that stand around it
 }
 
 // newDeployment prepares a deployment. That of the same name before it, if any,
@@ -84,17 +79,8 @@ func (s *Server) newDeployment(endpoint, name string, o Settings, before *deploy
 	d.places = newPlaces(o.Latency.MaxRunning, o.Latency.MaxQueue)
 	d.faults.Store(newFaults(o.Faults))
 	d.metrics = s.metrics.of(d)
+	d.defectSeed = o.DefectSeed
 	return d, d.setDefects(o.Defects)
-}
-
-// setDefects replaces the defects for the requests to come.
-func (d *deployment) setDefects(names []string) error {
-	arm, handler, err := arm(names, http.HandlerFunc(d.handle))
-	if err != nil {
-		return err
-	}
-	d.defects.Store(&armed{names, arm, handler})
-	return nil
 }
 
 // release ends one use; the last one closes what is deployed no more.

@@ -43,3 +43,22 @@ func (h *hooks) on(stage string, f func(*call) *refusal) {
 	}
 	h.before[stage] = append(h.before[stage], f)
 }
+
+// add appends the hooks of another.
+func (h *hooks) add(o hooks) {
+	for stage, list := range o.before {
+		for _, f := range list {
+			h.on(stage, f)
+		}
+	}
+	h.request = append(h.request, o.request...)
+	h.steps = append(h.steps, o.steps...)
+	h.answer = append(h.answer, o.answer...)
+	h.chunks = append(h.chunks, o.chunks...)
+	h.frames = append(h.frames, o.frames...)
+	h.header = append(h.header, o.header...)
+	h.after = append(h.after, o.after...)
+	h.left = append(h.left, o.left...)
+	h.send = append(h.send, o.send...)
+	h.refuse = append(h.refuse, o.refuse...)
+}

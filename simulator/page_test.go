@@ -3,6 +3,7 @@ package simulator
 import (
 	"context"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -63,7 +64,14 @@ func TestPage(t *testing.T) {
 		until(`!document.querySelector("section.deployment button.on")`),
 		script(`document.getElementById("send").click()`),
 		until(`document.querySelectorAll("#requests .s2").length == 2`),
+		script(`{ const s = document.querySelector("input[data-what=defects]"); s.value = "don-missing"; s.dispatchEvent(new Event("change")); }`),
+		until(`document.getElementById("wrong").textContent.includes("did you mean done-missing")`),
+		script(`{ const s = document.querySelector("input[data-what=defects]"); s.value = "done-missing:0.5, id-per-chunk@chunk=1"; s.dispatchEvent(new Event("change")); }`),
+		until(`document.querySelectorAll("section.deployment button.on").length == 2 && document.getElementById("wrong").textContent == ""`),
 	)
+	if got := s.State().Endpoints[0].Deployments[0].Defects; !slices.Equal(got, []string{"done-missing:0.5", "id-per-chunk@chunk=1"}) {
+		t.Errorf("the page switched on %q", got)
+	}
 	if !strings.Contains(shown, "random") || !strings.Contains(shown, "400,000 a minute") {
 		t.Errorf("the deployment reads %q", shown)
 	}

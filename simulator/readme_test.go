@@ -11,29 +11,43 @@ import (
 
 var update = commandline.Bool("update", false, "write the golden files anew")
 
-// TestReadme holds the table of parameters in README.md to the tables of the
-// dialects.
+// TestReadme holds the tables in README.md to the tables of the dialects and of
+// the vendors.
 func TestReadme(t *testing.T) {
-	const begin, end = "<!-- parameters: written by make golden -->\n", "<!-- end -->\n"
-	b, err := os.ReadFile("README.md")
-	if err != nil {
-		t.Fatal(err)
+	for _, table := range []struct{ name, text string }{{"parameters", parameterTable()}, {"vendors", vendorTable()}} {
+		begin, end := "<!-- "+table.name+": written by make golden -->\n", "<!-- end -->\n"
+		b, err := os.ReadFile("README.md")
+		if err != nil {
+			t.Fatal(err)
+		}
+		head, rest, ok := strings.Cut(string(b), begin)
+		old, tail, ended := strings.Cut(rest, end)
+		switch {
+		case !ok || !ended:
+			t.Errorf("README.md has no place for the %s", table.name)
+		case old == table.text:
+		case !*update:
+			t.Errorf("README.md is not what the tables say; run make golden. It should hold\n%s", table.text)
+		default:
+			if err := os.WriteFile("README.md", []byte(head+begin+table.text+end+tail), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
 	}
-	head, rest, ok := strings.Cut(string(b), begin)
-	old, tail, ended := strings.Cut(rest, end)
-	if !ok || !ended {
-		t.Fatal("README.md has no place for the parameters")
+}
+
+func vendorTable() string {
+	var b strings.Builder
+	b.WriteString("| `--as` | server | what it does wrong |\n|---|---|---|\n")
+	for _, v := range vendors {
+		var says []string
+		for _, q := range v.Quirks {
+			i := slices.IndexFunc(register, func(d Defect) bool { return d.Name == q.Defect })
+			says = append(says, fmt.Sprintf("`%s`: %s", q.Defect, strings.TrimSuffix(register[i].Sentence, ".")))
+		}
+		fmt.Fprintf(&b, "| `%s` | %s | %s |\n", v.Name, v.What, strings.Join(says, "<br>"))
 	}
-	table := parameterTable()
-	if old == table {
-		return
-	}
-	if !*update {
-		t.Fatalf("README.md is not what the tables say; run make golden. It should hold\n%s", table)
-	}
-	if err := os.WriteFile("README.md", []byte(head+begin+table+end+tail), 0o644); err != nil {
-		t.Fatal(err)
-	}
+	return b.String()
 }
 
 func parameterTable() string {

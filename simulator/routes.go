@@ -134,7 +134,12 @@ func (s *Server) serve(w *recorder, r *http.Request) {
 		below.URL = &u
 		r = &below
 	}
-	d.defects.Load().handler.ServeHTTP(w, r)
+	a, err := d.armedFor(r)
+	if err != nil {
+		d.site.dialectOf(path).writeRefusal(w, invalid(codeHeader, headerDefect, "%s%s.", headerDefect, err))
+		return
+	}
+	a.ServeHTTP(w, r)
 }
 
 // handle answers a request whose path begins at the endpoint.
@@ -186,9 +191,7 @@ func (d *deployment) newCall(ctx context.Context, header http.Header, m mount, p
 		context:    ctx,
 		gone:       ctx.Done(),
 	}
-	for _, arm := range d.defects.Load().arm {
-		arm(c)
-	}
+	d.breach(c)
 	return c
 }
 

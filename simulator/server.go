@@ -34,14 +34,17 @@ type Options struct {
 	Latency Latency
 	// Faults happen as in real life.
 	Faults []Fault
-	// Defects are names from [Defects]: the server breaks the contract in
-	// these ways and no others.
+	// Defects are names from [Defects], or entries as [CheckDefects] takes
+	// them: the server breaks the contract in these ways and no others.
 	Defects []string
+	// DefectSeed decides which requests a defect with a probability hits.
+	DefectSeed uint64
 
 	// Endpoints, if any, are served in place of what the fields above say.
 	Endpoints []Endpoint
 
-	// FaultHeader lets the header X-Touchstone-Fault of a request ask for one.
+	// FaultHeader lets the headers X-Touchstone-Fault and X-Touchstone-Defect of
+	// a request ask for them.
 	FaultHeader bool
 	// Journal is how many exchanges are kept for [Server.Journal]; 0 keeps none.
 	Journal int
@@ -152,7 +155,7 @@ func New(o Options) (*Server, error) {
 func (o Options) endpoint() (Endpoint, error) {
 	e := Endpoint{Name: theOne, Kind: "managed", Deployments: []Deployment{{Name: theOne, Settings: Settings{
 		ModelName: o.ModelName, Dialects: o.Dialects, Quota: o.Quota, ContentSafety: o.Safety,
-		Latency: o.Latency, Faults: o.Faults, Defects: o.Defects, Generator: o.Generator,
+		Latency: o.Latency, Faults: o.Faults, Defects: o.Defects, DefectSeed: o.DefectSeed, Generator: o.Generator,
 	}}}}
 	settings := &e.Deployments[0].Settings
 	if settings.Generator == nil {
@@ -176,13 +179,12 @@ func (o Options) endpoint() (Endpoint, error) {
 	}{
 		{"Dialects", func() error { _, err := named(o.Dialects); return err }()},
 		{"Quota", o.Quota.validate()}, {"Safety", o.Safety.validate()}, {"Latency", o.Latency.validate()},
-		{"Defects", func() error { _, _, err := arm(o.Defects, nil); return err }()},
 	} {
 		if x.err != nil {
 			return e, fmt.Errorf("simulator: Options.%s: %w", x.name, x.err)
 		}
 	}
-	return e, nil
+	return e, at("Options.Defects", CheckDefects(o.Defects))
 }
 
 // wait waits for d, or until the client has gone.
