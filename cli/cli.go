@@ -72,6 +72,7 @@ type commands struct {
 	Init     initCmd          `cmd:"" help:"Ask an endpoint what it serves and write touchstone.yaml, with comments."`
 	Serve    serveCmd         `cmd:"" help:"Serve the reference endpoint on the embedded model, or one with named defects."`
 	Load     loadCmd          `cmd:"" help:"Measure latency and throughput under load, and whether the figures can be believed."`
+	Demo     demoCmd          `cmd:"" help:"A tour of two minutes: a broken endpoint, its check, its report."`
 	Rules    rulesCmd         `cmd:"" help:"List the clauses of the contract."`
 	Defects  defectsCmd       `cmd:"" help:"List the ways in which serve can break the contract."`
 	Generate generateCmd      `cmd:"" help:"Complete a prompt with the engine, without HTTP."`
