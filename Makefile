@@ -23,8 +23,9 @@ test: lint ## vet, staticcheck, formatting and every test under the race detecto
 test-clients: build ## JavaScript client libraries against the reference (needs Node 20 and npm, and fetches them)
 	fixtures/clients/js/run.sh $(BIN)
 
-mutants: ## every defect against every clause; what each came to in reports/mutants.json
+mutants: ## every defect against every clause; what each came to in reports/mutants.json, mutants.html and README.md
 	$(GO) test ./cli -run 'TestDefects$$' -count=1 -timeout 40m -args -full -matrix $(CURDIR)/reports/mutants.json
+	$(GO) test ./reports -run TestMutantsPublished -count=1 -update
 
 lint: ## gofmt, go vet, staticcheck, go.mod tidy
 	@bad=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$bad" || { echo "not formatted (make fmt): $$bad"; exit 1; }
