@@ -1,7 +1,5 @@
 package simulator
 
-import "strings"
-
 // combination is the stage of that name: parameters that are right alone but
 // not together. The order is vLLM's and the catalog's ('Combination matrix');
 // the first guard that fires names the error.
@@ -18,12 +16,9 @@ func combination(c *call) *refusal {
 // one, else what response_format says.
 func (c *call) constrain() *refusal {
 	if c.values.callNeeded() {
-		constraint, err := callConstraint(c.values.offered())
-		if err != nil {
-			return unsupported("tool_choice", "tool_choice cannot be enforced: %s.", strings.TrimPrefix(err.Error(), "engine: "))
-		}
+		constraint, bad := callConstraint(c.values.offered())
 		c.constraint = constraint
-		return nil
+		return bad
 	}
 	f, _ := c.values.of("response_format").(format)
 	c.constraint = f.constraint

@@ -179,6 +179,10 @@ func TestEngineDialects(t *testing.T) {
 				t.Errorf("%s: streamed tool_choice %s: %s", path, choice, last)
 			}
 		}
+		const unbound = `"tools":[{"type":"function","function":{"name":"ring"}},{"type":"function","function":{"name":"sing","parameters":{"oneOf":[{"type":"object"},{"type":"object"}]}}}]`
+		status := map[string]int{azureChatPath: 422, openAIChatPath: 400}[path]
+		refused(t, post(t, h, path, ask(path, unbound+`,"tool_choice":"required"`)), status, "the function sing")
+		send(path, unbound+`,"tool_choice":{"type":"function","function":{"name":"ring"}}`)
 		for _, wanted := range []string{
 			`{"type":"json_object"}`, `{"type":"json_schema","json_schema":{"name":"moon"}}`,
 			`{"type":"json_schema","json_schema":{"name":"moon","strict":true,"schema":{"type":"object","properties":{"far":{"type":"boolean"},"km":{"type":"integer","minimum":0,"maximum":9}},"required":["far","km"],"additionalProperties":false}}}`,
@@ -195,8 +199,8 @@ func TestEngineDialects(t *testing.T) {
 		if plain := send(path, `"temperature":0,"response_format":{"type":"text"}`); plain.get("choices.0.message.content").Str != send(path, `"temperature":0`).get("choices.0.message.content").Str {
 			t.Errorf("%s: the format text changes the text", path)
 		}
-		status := map[bool]int{true: 422, false: 400}[path == azureChatPath]
-		refused(t, post(t, h, path, ask(path, `"response_format":{"type":"json_schema","json_schema":{"name":"a","schema":{"type":"object","patternProperties":{"a":{}}}}}`)), status, "patternProperties")
+		refusedAs := map[bool]int{true: 422, false: 400}[path == azureChatPath]
+		refused(t, post(t, h, path, ask(path, `"response_format":{"type":"json_schema","json_schema":{"name":"a","schema":{"type":"object","patternProperties":{"a":{}}}}}`)), refusedAs, "patternProperties")
 	}
 	for _, path := range []string{azureEmbeddingsPath, openAIEmbeddingsPath} {
 		if n := len(send(path, "").get("data.0.embedding").Array()); n != testEngine(t).Model().Config().Dim {

@@ -1,8 +1,6 @@
 package simulator
 
 import (
-	"strings"
-
 	"github.com/tidwall/gjson"
 
 	"github.com/touchstone-llm/touchstone/engine"
@@ -67,7 +65,7 @@ func typedSchemaFormat(where string, v gjson.Result) (any, *refusal) {
 	}
 	constraint, err := engine.JSONSchema([]byte(schema.Raw))
 	if err != nil {
-		return nil, unsupported("response_format", "%s.schema cannot be enforced: %s.", where, strings.TrimPrefix(err.Error(), "engine: JSON schema: "))
+		return nil, unsupported("response_format", "%s.schema cannot be enforced: %s.", where, schemaFault(err))
 	}
 	return format{"json_schema", constraint}, nil
 }

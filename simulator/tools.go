@@ -180,26 +180,38 @@ func (v values) callNeeded() bool {
 }
 
 // callConstraint holds the answer to a call of one of the tools, with arguments
-// by their schema. A schema that cannot be enforced leaves an object.
-func callConstraint(tools []engine.Tool) (*engine.Constraint, error) {
-	strict, err := engine.JSONSchema(callSchema(tools, func(t engine.Tool) string { return t.Parameters }))
+// by their schema. A schema that the engine cannot enforce is refused, not
+// ignored.
+func callConstraint(tools []engine.Tool) (*engine.Constraint, *refusal) {
+	constraint, err := engine.JSONSchema(callSchema(tools))
 	if err == nil {
-		return strict, nil
+		return constraint, nil
 	}
-	return engine.JSONSchema(callSchema(tools, func(engine.Tool) string { return `{"type":"object"}` }))
+	for _, t := range tools {
+		if t.Parameters == "" {
+			continue
+		}
+		if _, bad := engine.JSONSchema([]byte(t.Parameters)); bad != nil {
+			return nil, unsupported("tools", "The parameters of the function %s cannot be enforced: %s.", t.Name, schemaFault(bad))
+		}
+	}
+	return nil, unsupported("tool_choice", "tool_choice cannot be enforced: %s.", schemaFault(err))
 }
+
+// schemaFault is what the engine says against a JSON Schema.
+func schemaFault(err error) string { return strings.TrimPrefix(err.Error(), "engine: JSON schema: ") }
 
 // reference is where a JSON Schema refers to a place in itself.
 var reference = regexp.MustCompile(`("\$ref"\s*:\s*"#)`)
 
-func callSchema(tools []engine.Tool, parameters func(engine.Tool) string) []byte {
+func callSchema(tools []engine.Tool) []byte {
 	b := []byte(`{"anyOf":[`)
 	for i, t := range tools {
 		b = append(comma(b, i), `{"type":"object","properties":{"name":{"const":`...)
 		b = appendString(b, t.Name)
 		b = append(b, `},"parameters":`...)
-		if schema := parameters(t); schema != "" {
-			b = append(b, reference.ReplaceAllString(schema, fmt.Sprintf("${1}/anyOf/%d/properties/parameters", i))...)
+		if t.Parameters != "" {
+			b = append(b, reference.ReplaceAllString(t.Parameters, fmt.Sprintf("${1}/anyOf/%d/properties/parameters", i))...)
 		} else {
 			b = append(b, `{"type":"object","additionalProperties":false}`...) // a function without parameters
 		}

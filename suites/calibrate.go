@@ -78,6 +78,7 @@ const (
 	longEnough  = 64 // STR-022 looks at streams of at least as many
 	shortTokens = 64 // the answer that ends by itself must fit
 	repeats     = 3  // greedy repeats
+	fillings    = 4  // prompts tried to fill the context
 )
 
 // Prompts to choose from, in order of preference. None needs a clever model:
@@ -262,7 +263,7 @@ func (s *session) fill(ctx context.Context, f *Facts) {
 	}
 	room := 64
 	words := 32
-	for range 4 {
+	for range fillings {
 		prompt := strings.TrimSpace(strings.Repeat("one two three four ", words/4))
 		r := s.post(ctx, f.Route, "filler", f.natural(f.greedy(1)).prompt(f.Route, prompt), false)
 		n := int(r.doc.Get("usage.prompt_tokens").Int())

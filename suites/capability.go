@@ -44,6 +44,7 @@ var capabilities = []capability{
 	{"seed", "accepted", "best_of.candidates", "", nil},
 	{"model", "accepted", "model.names", "azureai", nil},
 	{"response_format", "the answer is JSON", "json.mode", "json", func(_ *Facts, r *reply) bool { return honoursJSON(r) }},
+	{"tools", "the tool that tool_choice names was called", "tools", toolNames[0], func(_ *Facts, r *reply) bool { return len(r.calls()) > 0 }},
 	{"echo", "the text begins with the prompt", "echo", "", func(_ *Facts, r *reply) bool { return len(r.firstText()) > 0 && r.firstText()[0] == shortPrompt[0] }},
 	{"unknown parameters", "an unknown one was sent", "unknown", "", func(*Facts, *reply) bool { return false }},
 }

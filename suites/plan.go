@@ -35,8 +35,9 @@ func MakePlan(t Target, o Options) (Plan, error) {
 	p := Plan{Clauses: len(k.clauses)}
 	for _, route := range k.target.Routes {
 		f := expected(k.target, route)
-		// Calibration: the control request, and at most this much to find prompts.
-		most := 3*repeats + len(longPrompts[route]) + len(shortPrompts) + len(widePrompts) + 6
+		// Calibration: the control request, and at most this much to find prompts,
+		// the long and the short one with ignore_eos too, and the context.
+		most := repeats + len(longPrompts[route]) + 1 + len(shortPrompts) + 1 + len(widePrompts) + 1 + fillings
 		p.add(PlannedProbe{Route: route, Name: "calibration", Requests: most, Tokens: most * 48})
 		var names []string
 		for _, c := range k.clauses {

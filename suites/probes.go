@@ -138,6 +138,7 @@ var probes = slices.Concat(
 	ctxProbes,
 	safProbes,
 	tooProbes,
+	fmtProbes,
 	detProbes,
 )
 

@@ -11,8 +11,6 @@ var errProbes = []probe{
 		}
 		return out
 	}},
-	{name: "json.mode", routes: chatOnly, dialects: []string{DialectAzureInference}, tests: []string{"response_format"}, asks: edits(
-		set("response_format", `{"type":"json_object"}`, "temperature", "0", "max_tokens", "64").called("json"))},
 	{name: "embeddings", dialects: []string{DialectAzureInference}, asks: func(f *Facts) []ask {
 		_, query, _ := strings.Cut(f.target.path(f.Route), "?")
 		return []ask{{wire: wire{path: "/embeddings?" + query, raw: []byte(`{"input":["hi"]}`)}}}

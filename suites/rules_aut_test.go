@@ -32,10 +32,6 @@ func autGood(f *Facts) []transcript {
 // errGood is what a good target answers to the probes of ERR.
 func errGood(f *Facts) []transcript {
 	ts := append(refusals(f, "again"), refusals(f, "embeddings")...)
-	for _, t := range refusals(f, "json.mode") {
-		t.status, t.body = 422, `{"error":{"code":"parameter_not_supported","message":"response_format is not supported"}}`
-		ts = append(ts, t)
-	}
 	for i := range ts {
 		if ts[i].probe == "embeddings" {
 			ts[i].status = 404
@@ -98,8 +94,11 @@ var errFaults = []fault{
 	{clause: "ERR-004", dialect: DialectOpenAI, probe: "again", label: "1", edit: refusedWith(`{"error":{"message":"x"}}`)},
 	{clause: "ERR-005", probe: "again", label: "1", edit: refusedWith(`{"error":{"message":"x","code":422}}`)},
 	{clause: "ERR-006", probe: "again", label: "1", edit: refusedWith(`{"error":{"message":""}}`)},
-	{clause: "ERR-007", dialect: azure, route: schemas.Chat, probe: "json.mode", edit: accept200},
-	{clause: "ERR-008", dialect: azure, route: schemas.Chat, probe: "json.mode", edit: refusedWith(`{"error":{"message":"no"}}`)},
+	{clause: "ERR-007", dialect: azure, route: schemas.Chat, probe: "json.mode", label: "json", edit: accept200},
+	{clause: "ERR-008", dialect: azure, route: schemas.Chat, probe: "json.mode", label: "json", edit: func(t *transcript) {
+		refuse400(t)
+		t.status = http.StatusUnprocessableEntity
+	}},
 	{clause: "ERR-009", probe: "again", label: "1", edit: status(500)},
 	{clause: "ERR-010", probe: "again", label: "1", edit: refusedWith(`{"error":{"message":"Traceback (most recent call last)"}}`)},
 	{clause: "ERR-011", probe: after.name, label: "bad.lists", edit: status(503)},

@@ -3,9 +3,6 @@ package suites
 import (
 	"fmt"
 	"strconv"
-	"strings"
-
-	"github.com/touchstone-llm/touchstone/schemas"
 )
 
 // limRules judge what a target says of its limits (LIM).
@@ -36,40 +33,5 @@ func rateHeaders(c *Case) {
 	}
 	if !any {
 		c.note("no x-ratelimit headers")
-	}
-}
-
-// tooProbes are about tools (TOO).
-var tooProbes = []probe{
-	{name: "tools.llama", dialects: []string{DialectLlamaV1}, routes: []schemas.Route{schemas.Chat}, asks: func(f *Facts) []ask {
-		tool := body{"type": "function", "function": body{"name": "get_weather", "parameters": body{"type": "object", "properties": body{"city": body{"type": "string"}}}}}
-		one := ask{prompt: plainPrompt(f.Route), body: f.greedy(8).with(body{"tools": []body{tool}})}
-		return []ask{one, one}
-	}},
-}
-
-// tooRules judge tools (TOO).
-var tooRules = []rule{
-	{clause: "TOO-015", reads: []string{"tools.llama"}, judge: toolsAlways},
-}
-
-func toolsAlways(c *Case) {
-	var last *reply
-	for _, r := range c.sent("tools.llama") {
-		class := fmt.Sprint(r.status() / 100)
-		switch {
-		case r.status() >= 500:
-			c.fail(r, "status", "200, 400 or 422", r.statusLine())
-		case r.isRefusal():
-			c.note("refused with %d", r.status())
-		case strings.Contains(string(r.Response.Body), `"tool_calls":[`):
-			c.note("a tool was called")
-		default:
-			c.note("answered as without tools")
-		}
-		if last != nil && class != fmt.Sprint(last.status()/100) {
-			c.fail(r, "status", fmt.Sprintf("%d, as in %s", last.status(), last.ID), r.statusLine())
-		}
-		last = r
 	}
 }

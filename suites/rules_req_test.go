@@ -75,12 +75,13 @@ func reqGood(f *Facts) []transcript {
 		ts = append(ts, t)
 	}
 	for _, a := range asksOf(f, "prompt.batch") {
-		one, two := made{[]string{" one"}, "length", nil}, made{[]string{" two"}, "length", nil}
+		one, two := made{[]string{" one"}, "stop", nil}, made{[]string{" two"}, "stop", nil}
 		choices := map[string][]made{"batch": {one, two}, "first": {one}, "second": {two}}[a.label]
 		ts = append(ts, answering(f, "prompt.batch", a, plainly(f.Route, "", nil, choices...)))
 	}
 	for _, t := range replies(f, "prompt.ids", four) {
 		t.body = strings.Replace(t.body, `"prompt_tokens":5`, `"prompt_tokens":3`, 1)
+		t.body = strings.Replace(t.body, `"total_tokens":9`, `"total_tokens":7`, 1)
 		ts = append(ts, t)
 	}
 	return append(ts, replies(f, "echo", made{[]string{"hi", " there"}, "stop", nil})...)

@@ -289,6 +289,7 @@ var goodParts = []func(*Facts) []transcript{
 	ctxGood,
 	safGood,
 	tooGood,
+	fmtGood,
 	detGood,
 	chtGood,
 	autGood,
@@ -364,6 +365,7 @@ var faults = slices.Concat(
 	safFaults,
 	limFaults,
 	tooFaults,
+	fmtFaults,
 	detFaults,
 	autFaults,
 	errFaults,
@@ -408,11 +410,12 @@ func TestRules(t *testing.T) {
 		if !ok {
 			t.Fatalf("%s has a rule but is not in the register", r.clause)
 		}
-		dialect := dialects[slices.IndexFunc(dialects, func(d string) bool { return len(cl.Dialects[d]) > 0 })]
-		for _, route := range cl.Dialects[dialect] {
-			g := goodOf(dialect, route)
-			if got := judge(r.clause, cl.Level(schemas.Interop), g.facts, g.replies); got.status != reports.Pass {
-				t.Errorf("%s on %s of %s: a good target gets %s: %s %+v", r.clause, route, dialect, got.status, got.reason, got.findings)
+		for _, dialect := range dialects {
+			for _, route := range cl.Dialects[dialect] {
+				g := goodOf(dialect, route)
+				if got := judge(r.clause, cl.Level(schemas.Interop), g.facts, g.replies); got.status != reports.Pass {
+					t.Errorf("%s on %s of %s: a good target gets %s: %s %+v", r.clause, route, dialect, got.status, got.reason, got.findings)
+				}
 			}
 		}
 	}

@@ -41,6 +41,7 @@ var rules = slices.Concat(
 	safRules,
 	limRules,
 	tooRules,
+	fmtRules,
 	detRules,
 	autRules,
 	errRules,
