@@ -1,7 +1,9 @@
 package simulator
 
 import (
+	"encoding/base64"
 	"fmt"
+	"net/http"
 	"regexp"
 	"slices"
 	"strings"
@@ -178,7 +180,18 @@ func typedContent(where string, v gjson.Result) (string, *refusal) {
 }
 
 // imageURL is what an image may come as; nothing is ever fetched (VIS-004).
-var imageURL = regexp.MustCompile(`^(https?://[^\s]+|data:image/[a-z+.-]+;base64,[A-Za-z0-9+/]+=*)$`)
+var imageURL = regexp.MustCompile(`^(https?://[^\s]+|data:image/[a-z+.-]+;base64,(.+))$`)
+
+// isImage is whether a URL can be one of an image: what a data URL holds is
+// looked at (VIS-003).
+func isImage(url string) bool {
+	m := imageURL.FindStringSubmatch(url)
+	if m == nil || m[2] == "" {
+		return m != nil
+	}
+	b, err := base64.StdEncoding.DecodeString(m[2])
+	return err == nil && strings.HasPrefix(http.DetectContentType(b), "image/")
+}
 
 func checkImage(at string, part document) *refusal {
 	v, _ := part.get("image_url")
@@ -190,7 +203,7 @@ func checkImage(at string, part document) *refusal {
 	if bad != nil {
 		return bad
 	}
-	if !imageURL.MatchString(url) {
+	if !isImage(url) {
 		return invalid(codeType, at+".image_url.url", "%s.image_url.url must be an http or https URL or an image as a base64 data URL.", at)
 	}
 	detail, bad := image.textAt(at+".image_url", "detail", false)

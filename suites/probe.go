@@ -50,6 +50,9 @@ type ask struct {
 	prompt string
 	body   body
 	wire   wire
+	// canary listens while the request is under way, at the address that stands
+	// for canaryHost in its body; who comes is recorded under the label fetched.
+	canary bool
 }
 
 // A wire is where a request differs from a JSON POST to its route. The zero

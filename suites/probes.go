@@ -139,6 +139,7 @@ var probes = slices.Concat(
 	safProbes,
 	tooProbes,
 	fmtProbes,
+	visProbes,
 	detProbes,
 )
 

@@ -1,6 +1,9 @@
 package suites
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // chtNegatives are the conversations that must be refused (CHT).
 var chtNegatives = []negative{
@@ -48,8 +51,9 @@ var orders = []edit{
 // markers look like control tokens of one model or another.
 var markers = []string{"<|eot_id|>", "<|im_end|>", "<|endoftext|>"}
 
-// chtProbes are about conversations (CHT).
-var chtProbes = append(negativeProbes(chtNegatives),
+// chtProbes are about conversations (CHT); what is bad of their parts is sent
+// with the rest.
+var chtProbes = append(negativeProbes(slices.Concat(chtNegatives, visNegatives)),
 	probe{name: "messages.forms", routes: chatOnly, asks: func(f *Facts) []ask {
 		raw := func(label, messages string) ask {
 			return ask{label: label, wire: wire{raw: rawBody(f, "", "messages", messages, "max_tokens", "16", "temperature", "0")}}

@@ -32,7 +32,7 @@ var stpRules = []rule{
 	{clause: "STP-013", reads: []string{"best_of.candidates", "stops.n"}, judge: stopsEachChoice},
 	{clause: "STP-014", reads: []string{"stop_ids"}, judge: idsStop},
 	{clause: "STP-015", reads: []string{"stop_ids", "logprobs", "logprobs.chat"}, judge: stopTokenKept},
-	{clause: "STP-016", reads: []string{"stop_ids.none"}, judge: noIDs},
+	{clause: "STP-016", reads: []string{"stop_ids.none", "stop_ids"}, judge: noIDs},
 	{clause: "STP-017", reads: []string{"stop_ids.none"}, judge: foreignIDs},
 	{clause: "STP-018", reads: []string{"stop_ids"}, judge: whicheverFirst},
 	{clause: "STP-019", reads: []string{"special"}, judge: specialHidden},

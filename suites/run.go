@@ -42,6 +42,7 @@ var rules = slices.Concat(
 	limRules,
 	tooRules,
 	fmtRules,
+	visRules,
 	detRules,
 	autRules,
 	errRules,

@@ -93,9 +93,12 @@ const longest = 64 << 10
 // askAs is ask with an id. In a replay nothing is sent: the exchange of that id
 // is taken from the evidence.
 func (s *session) askAs(ctx context.Context, id exchangeID, do manner, a ask, once bool, opts ...exchange.Option) *reply {
-	x := s.replayed(id)
+	x, visit := s.replayed(id), exchangeID{id.route, id.probe, fetched, 1}
 	if x == nil {
 		req := s.request(id.route, a)
+		if a.canary {
+			defer s.listen(&req, visit)()
+		}
 		if why := s.gov.spend(ctx); why != "" {
 			x = &exchange.Exchange{ID: id.String(), Started: time.Now(), Request: req, Error: why}
 		} else {
@@ -104,13 +107,35 @@ func (s *session) askAs(ctx context.Context, id exchangeID, do manner, a ask, on
 		if len(x.Request.Body) > longest {
 			x.Request.Body = append(bytes.Clone(x.Request.Body[:1024]), "…"...)
 		}
+	} else if came := s.replayed(visit); a.canary && came.Request.URL != "" {
+		s.keep(newReply(id.route, id.probe, came))
 	}
 	r := newReply(id.route, id.probe, x)
 	s.gov.spent(r.tokens())
-	s.mu.Lock()
-	s.record = append(s.record, r)
-	s.mu.Unlock()
+	s.keep(r)
 	return r
+}
+
+// keep records what came.
+func (s *session) keep(r *reply) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.record = append(s.record, r)
+}
+
+// listen puts the address of a canary into a request. The function that it
+// returns stops it, and records who came.
+func (s *session) listen(req *exchange.Request, id exchangeID) func() {
+	c := newCanary()
+	if c == nil {
+		return func() {}
+	}
+	req.Body = c.in(req.Body)
+	return func() {
+		if x := c.heard(id); x != nil {
+			s.keep(newReply(id.route, id.probe, x))
+		}
+	}
 }
 
 // replayed is the exchange of that id in the evidence that is judged again, nil
