@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -91,6 +92,26 @@ func target(kind string) {
 	case "known": // known delays, each event written at its time and stamped
 		stamps.first, stamps.gap = 20*time.Millisecond, 5*time.Millisecond
 		h = precise(stamps)
+	case "tail": // log-normal latency, median 10 ms, the same sequence each time
+		var mu sync.Mutex
+		latency := rand.New(rand.NewPCG(1, 2))
+		h = func(w http.ResponseWriter, r *http.Request) {
+			at := time.Now()
+			io.Copy(io.Discard, r.Body)
+			mu.Lock()
+			z := latency.NormFloat64()
+			mu.Unlock()
+			time.Sleep(time.Until(at.Add(time.Duration(float64(10*time.Millisecond) * math.Exp(0.6*z)))))
+			io.WriteString(w, `{"choices":[{"index":0,"message":{"role":"assistant","content":"x"},"finish_reason":"stop"}],"usage":{"prompt_tokens":1,"completion_tokens":1}}`)
+		}
+	case "echo": // the bytes that came, at once and without HTTP
+		go func() {
+			for conn, err := l.Accept(); err == nil; conn, err = l.Accept() {
+				go io.Copy(conn, conn)
+			}
+		}()
+		io.Copy(io.Discard, os.Stdin)
+		return
 	case "stall": // silent for 2 s of each 10
 		begun := time.Now()
 		h = func(w http.ResponseWriter, r *http.Request) {
@@ -403,8 +424,11 @@ func TestBenchKnownDelays(t *testing.T) {
 	}
 	slices.Sort(ttft)
 	slices.Sort(tpot)
-	t.Logf("%d requests: error of TTFT p50 %s, p99 %s; of TPOT p50 %s, p99 %s; the machine's timer noise (a sleep of 1 ms, overshoot) p50 %s, p99 %s; %s", len(ttft),
-		brief(quantile(ttft, .5)), brief(quantile(ttft, .99)), brief(quantile(tpot, .5)), brief(quantile(tpot, .99)), brief(timerNoise(.5)), brief(timerNoise(.99)), r.Verdict.Text)
+	t.Logf("%d requests: error of TTFT p50 %s, p99 %s; of TPOT p50 %s, p99 %s; %s", len(ttft),
+		brief(quantile(ttft, .5)), brief(quantile(ttft, .99)), brief(quantile(tpot, .5)), brief(quantile(tpot, .99)), r.Verdict.Text)
+	noise, trip := timerNoise(), roundTrips(t)
+	t.Logf("the machine: a sleep of 1 ms overshoots by p50 %s, p99 %s; a byte there and back between two idle processes takes p50 %s, p99 %s, which every TTFT over a socket contains",
+		brief(quantile(noise, .5)), brief(quantile(noise, .99)), brief(quantile(trip, .5)), brief(quantile(trip, .99)))
 	if len(ttft) != n {
 		t.Errorf("%d of %d requests matched: %+v", len(ttft), n, r.Total.Errors)
 	}
@@ -412,8 +436,33 @@ func TestBenchKnownDelays(t *testing.T) {
 
 func abs(v int64) int64 { return max(v, -v) }
 
-// timerNoise is how much a sleep of the kernel of 1 ms overshoots.
-func timerNoise(p float64) int64 {
+// roundTrips is how long a byte takes to another process and back, at the pace
+// of the requests of TestBenchKnownDelays: two wake-ups of an idle machine.
+func roundTrips(t *testing.T) []int64 {
+	conn, err := net.Dial("tcp", strings.TrimPrefix(start(t, "echo"), "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	var v []int64
+	b := make([]byte, 1)
+	for range 200 {
+		time.Sleep(25 * time.Millisecond)
+		from := time.Now()
+		if _, err := conn.Write(b); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.ReadFull(conn, b); err != nil {
+			t.Fatal(err)
+		}
+		v = append(v, int64(time.Since(from)))
+	}
+	slices.Sort(v)
+	return v
+}
+
+// timerNoise is how much a sleep of the kernel of 1 ms overshoots, sorted.
+func timerNoise() []int64 {
 	var v []int64
 	var wg sync.WaitGroup
 	wg.Add(1)
@@ -428,7 +477,7 @@ func timerNoise(p float64) int64 {
 	}()
 	wg.Wait()
 	slices.Sort(v)
-	return quantile(v, p)
+	return v
 }
 
 // A target that stalls for 2 s of each 10, open loop and closed loop.
@@ -471,5 +520,70 @@ func TestBenchHighestLoad(t *testing.T) {
 			t.Logf("%-6s %2d users: %7.0f requests/s by the clock, %7.0f a second of the client's CPU (%d cores) · %d failed · %s", kind, users, r.Total.Whole.Requests,
 				float64(r.Total.OK)/cpu, runtime.GOMAXPROCS(0), r.Total.Failed, r.Verdict.Text)
 		}
+	}
+}
+
+// Beside vegeta, when it is installed, on the same target in turn: the same
+// percentiles where both are valid, and the highest rate of 16 users.
+func TestBenchPeer(t *testing.T) {
+	benched(t)
+	vegeta, err := exec.LookPath("vegeta")
+	if err != nil {
+		t.Skip("no vegeta on the path (go install github.com/tsenart/vegeta/v12@v12.13.0)")
+	}
+	targets := func(url string) string {
+		path := filepath.Join(t.TempDir(), "targets")
+		body := filepath.Join(t.TempDir(), "body.json")
+		os.WriteFile(body, []byte(`{"model":"m","messages":[{"role":"user","content":"Once upon a time"}],"max_tokens":8,"stream":false}`), 0o666)
+		os.WriteFile(path, []byte("POST "+url+"/v1/chat/completions\nContent-Type: application/json\n@"+body+"\n"), 0o666)
+		return path
+	}
+	attack := func(url string, flags ...string) (latency map[string]float64, requests, cpu float64) {
+		cmd := exec.Command(vegeta, append([]string{"attack", "-targets", targets(url)}, flags...)...)
+		out, err := cmd.Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		cpu = (cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()).Seconds()
+		report := exec.Command(vegeta, "report", "-type", "json")
+		report.Stdin = bytes.NewReader(out)
+		if out, err = report.Output(); err != nil {
+			t.Fatal(err)
+		}
+		var v struct {
+			Latencies  map[string]float64
+			Requests   float64
+			Throughput float64
+		}
+		if err := json.Unmarshal(out, &v); err != nil {
+			t.Fatal(err)
+		}
+		return v.Latencies, v.Throughput, v.Requests / cpu
+	}
+
+	const rate, long = 200, 20 * time.Second
+	for range 2 {
+		j := newJob(start(t, "tail"), Stage{Rate: rate, Arrival: Constant, Duration: long})
+		j.NoLearn, j.Works[0].NoStream = true, true
+		r := measure(t, j)
+		theirs, _, _ := attack(start(t, "tail"), "-rate", strconv.Itoa(rate), "-duration", long.String())
+		line := ""
+		for _, p := range []float64{50, 90, 95, 99} {
+			ours, _ := r.Total.Metric(E2E).P(p)
+			their := theirs[fmt.Sprintf("%gth", p)]
+			line += fmt.Sprintf(" · p%g %s, vegeta %s (%+.1f %%)", p, brief(ours.Value), brief(int64(their)), 100*(float64(ours.Value)/their-1))
+		}
+		t.Logf("%d requests/s for %s: %s%s", rate, long, r.Verdict.Text, line)
+	}
+
+	url := start(t, "quick")
+	for range 3 {
+		j := newJob(url, Stage{Concurrency: 16, Duration: 4 * time.Second})
+		j.NoLearn, j.Works[0].NoStream = true, true
+		used := cpuTime()
+		r := measure(t, j)
+		cpu := (cpuTime() - used).Seconds()
+		_, theirs, perCPU := attack(url, "-rate", "0", "-workers", "16", "-max-workers", "16", "-duration", "4s")
+		t.Logf("16 users: %.0f requests/s, %.0f a second of CPU; vegeta %.0f and %.0f (its report not counted)", r.Total.Whole.Requests, float64(r.Total.OK)/cpu, theirs, perCPU)
 	}
 }
