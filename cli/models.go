@@ -11,10 +11,16 @@ import (
 	"github.com/touchstone-llm/touchstone/simulator"
 )
 
-// models are the open ones: deployments of one file share it and its engine.
+// models are the open ones: deployments of one file and the same options share it
+// and its engine.
 type models struct {
 	mu   sync.Mutex
-	open map[string]*openedModel
+	open map[modelKey]*openedModel
+}
+
+type modelKey struct {
+	path    string // "" is the embedded model
+	options engine.Options
 }
 
 type openedModel struct {
@@ -23,28 +29,28 @@ type openedModel struct {
 	users  int
 }
 
-// take opens a file, or the embedded model where path is empty.
-func (m *models) take(path string) (e *engine.Engine, release func(), err error) {
+// take opens a model and its engine, if they are not open.
+func (m *models) take(k modelKey) (e *engine.Engine, release func(), err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.open == nil {
-		m.open = map[string]*openedModel{}
+		m.open = map[modelKey]*openedModel{}
 	}
-	o := m.open[path]
+	o := m.open[k]
 	if o == nil {
-		model, err := openModel(path)
+		model, err := openModel(k.path)
 		if err != nil {
 			return nil, nil, err
 		}
-		o = &openedModel{model: model, engine: engine.New(model, engine.Options{})}
-		m.open[path] = o
+		o = &openedModel{model: model, engine: engine.New(model, k.options)}
+		m.open[k] = o
 	}
 	o.users++
 	return o.engine, sync.OnceFunc(func() {
 		m.mu.Lock()
 		defer m.mu.Unlock()
 		if o.users--; o.users == 0 {
-			delete(m.open, path)
+			delete(m.open, k)
 			o.engine.Close()
 			o.model.Close()
 		}
@@ -92,7 +98,7 @@ func (m *models) fillOne(ctx context.Context, s *simulator.Settings, dir string)
 	if path != "" && !filepath.IsAbs(path) {
 		path = filepath.Join(dir, path)
 	}
-	e, release, err := m.take(path)
+	e, release, err := m.take(modelKey{path, s.Engine.Options()})
 	if err != nil {
 		return fmt.Errorf("--model: %w", err)
 	}

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -18,6 +19,7 @@ import (
 	"time"
 
 	"github.com/alecthomas/kong"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/touchstone-llm/touchstone/engine"
 	"github.com/touchstone-llm/touchstone/simulator"
@@ -44,6 +46,8 @@ type endpointFlags struct {
 	SecondaryKeyEnv string   `placeholder:"NAME" help:"Environment variable that holds a second key, which opens the same doors."`
 	ContextLength   int      `placeholder:"N" help:"Shorten the model's context."`
 
+	engineFlags `embed:""`
+
 	TokensPerMinute   int           `default:"400000" placeholder:"N" help:"Quota of tokens: those of the prompt, and max_tokens for each candidate, are reserved before generation; 0 is no limit."`
 	RequestsPerMinute int           `default:"1000" placeholder:"N" help:"Quota of requests; 0 is no limit."`
 	Smoothing         time.Duration `default:"10s" placeholder:"DURATION" help:"Admit in each window of this length its share of the requests only; 0s admits a whole minute's at once."`
@@ -65,6 +69,25 @@ type endpointFlags struct {
 	DefectSeed       uint64   `placeholder:"N" help:"Which requests a defect with a probability hits."`
 }
 
+// engineFlags tune the engine, under vLLM's names.
+type engineFlags struct {
+	MaxNumSeqs          int   `placeholder:"N" help:"Compute at most this many sequences in one step; 256 by default."`
+	MaxNumBatchedTokens int   `placeholder:"N" help:"Compute at most this many tokens in one step; 128 by default."`
+	KVCacheMemoryBytes  int64 `name:"kv-cache-memory-bytes" placeholder:"BYTES" help:"Memory for keys and values; by default room for 64 full contexts, but at most a quarter of the machine's."`
+	EnablePrefixCaching bool  `default:"true" negatable:"" help:"Let prompts that begin alike share what was computed."`
+	Threads             int   `placeholder:"N" help:"Processors that one step uses; all by default."`
+}
+
+func (f engineFlags) config() simulator.EngineConfig {
+	c := simulator.EngineConfig{
+		MaxNumSeqs: f.MaxNumSeqs, MaxNumBatchedTokens: f.MaxNumBatchedTokens, KVCacheMemoryBytes: f.KVCacheMemoryBytes, Threads: f.Threads,
+	}
+	if !f.EnablePrefixCaching {
+		c.EnablePrefixCaching = new(false)
+	}
+	return c
+}
+
 // serverFlags are about the server, whatever it serves.
 type serverFlags struct {
 	Listen        string        `default:"127.0.0.1:8080" placeholder:"ADDR" help:"Address to listen on; port 0 picks one. Loopback unless you say otherwise."`
@@ -79,6 +102,8 @@ type serverFlags struct {
 	Journal       int           `placeholder:"N" help:"Keep the last N exchanges for GET /_touchstone/journal."`
 	AdminKeyEnv   string        `placeholder:"NAME" help:"Environment variable that holds the key of /_touchstone/; without it these pages are for this machine alone."`
 	RedisEnv      string        `default:"TOUCHSTONE_REDIS_URL" placeholder:"NAME" help:"Environment variable that holds the URL of a Redis, through which replicas share quotas."`
+	OTLPTraces    string        `name:"otlp-traces-endpoint" placeholder:"URL" help:"Send a span for each request to this OTLP/HTTP endpoint, as in http://collector:4318; by default where OTEL_EXPORTER_OTLP_ENDPOINT says, if it is set."`
+	TracePrompts  bool          `help:"Put the text of prompts and answers into the spans."`
 	LogFormat     string        `enum:"text,json" default:"text" help:"Form of the log: text or json."`
 	LogPrompts    bool          `help:"Log the bodies of requests too."`
 	Quiet         bool          `short:"q" help:"Do not log requests."`
@@ -174,12 +199,28 @@ func (c *serveCmd) Run(ctx context.Context, s *streams) error {
 		return err
 	}
 	models := &models{}
-	list, err := c.endpoints(ctx, models)
+	list, traces, err := c.endpoints(ctx, models)
 	if err != nil {
 		return usage("%w", err)
 	}
+	provider, err := simulator.NewTracerProvider(ctx, traces, toolVersion())
+	if err != nil {
+		closeAll(list)
+		return usage("%w", err)
+	}
+	var tracer trace.TracerProvider // nil, not a nil provider
+	if provider != nil {
+		tracer = provider
+		defer func() {
+			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+			defer cancel()
+			if err := provider.Shutdown(last); err != nil {
+				log.Error("the last spans are lost", "error", err)
+			}
+		}()
+	}
 	server, err := simulator.New(simulator.Options{
-		Endpoints: list, Logger: log, LogBodies: c.LogPrompts, FaultHeader: c.FaultHeader, Journal: c.Journal, MaxConcurrent: c.MaxConcurrent,
+		Endpoints: list, Tracer: tracer, TracePrompts: traces.Prompts, Logger: log, LogBodies: c.LogPrompts, FaultHeader: c.FaultHeader, Journal: c.Journal, MaxConcurrent: c.MaxConcurrent,
 		BodyTime: c.BodyTime, AdminKey: os.Getenv(c.AdminKeyEnv), Redis: os.Getenv(c.RedisEnv),
 	})
 	if err != nil {
@@ -197,7 +238,7 @@ func (c *serveCmd) Run(ctx context.Context, s *streams) error {
 	}
 	c.greet(s, l.Addr(), tls != nil, server.State())
 	if c.Config != "" {
-		defer c.reloadOn(ctx, syscall.SIGHUP, server, models, log)()
+		defer c.reloadOn(ctx, syscall.SIGHUP, server, models, traces, log)()
 	}
 	return serveUntil(ctx, l, server, httpOptions{tls: tls, maxHeader: c.MaxHeader, grace: c.Drain, draining: server.Drain})
 }
@@ -247,34 +288,37 @@ func (c *serveCmd) keyNote(keys int) string {
 }
 
 // endpoints are those of the file, or the one of the flags, with their models
-// opened.
-func (c *serveCmd) endpoints(ctx context.Context, models *models) ([]simulator.Endpoint, error) {
+// opened; and where their spans go.
+func (c *serveCmd) endpoints(ctx context.Context, models *models) ([]simulator.Endpoint, simulator.Traces, error) {
 	var list []simulator.Endpoint
+	traces := simulator.Traces{Endpoint: c.OTLPTraces, Prompts: c.TracePrompts}
 	if c.Config == "" {
 		one, err := c.endpointFlags.endpoint()
 		if err != nil {
-			return nil, err
+			return nil, traces, err
 		}
 		list = []simulator.Endpoint{one}
 	} else {
 		if !reflect.DeepEqual(c.endpointFlags, defaultEndpoint()) {
-			return nil, errors.New("--config: the file describes the endpoints; leave out the flags that do")
+			return nil, traces, errors.New("--config: the file describes the endpoints; leave out the flags that do")
 		}
 		text, err := os.ReadFile(c.Config)
 		if err != nil {
-			return nil, fmt.Errorf("--config: %w", err)
+			return nil, traces, fmt.Errorf("--config: %w", err)
 		}
 		parsed, err := simulator.ParseConfig(text)
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", c.Config, err)
+			return nil, traces, fmt.Errorf("%s: %w", c.Config, err)
 		}
 		list = parsed.Endpoints
+		traces.Endpoint = cmp.Or(traces.Endpoint, parsed.Traces.Endpoint)
+		traces.Prompts = traces.Prompts || parsed.Traces.Prompts
 	}
 	if err := models.fill(ctx, list, filepath.Dir(c.Config)); err != nil {
 		closeAll(list)
-		return nil, err
+		return nil, traces, err
 	}
-	return list, nil
+	return list, traces, nil
 }
 
 // defaultEndpoint are the flags as they are when none is given.
@@ -295,7 +339,8 @@ func defaultEndpoint() endpointFlags {
 // endpoint is the one that the flags describe.
 func (c *endpointFlags) endpoint() (simulator.Endpoint, error) {
 	settings := simulator.Settings{
-		Model: c.Model, ModelName: c.ModelName, Dialects: c.Dialect, ContextLength: c.ContextLength, Defects: slices.Concat(c.As, c.Defect), DefectSeed: c.DefectSeed,
+		Model: c.Model, Engine: c.engineFlags.config(), ModelName: c.ModelName, Dialects: c.Dialect, ContextLength: c.ContextLength,
+		Defects: slices.Concat(c.As, c.Defect), DefectSeed: c.DefectSeed,
 		Quota: simulator.Quota{
 			TokensPerMinute: c.TokensPerMinute, RequestsPerMinute: c.RequestsPerMinute, Smoothing: c.Smoothing, Settle: c.Settle,
 		},
@@ -338,7 +383,7 @@ func (c *endpointFlags) endpoint() (simulator.Endpoint, error) {
 
 // reloadOn serves the file as it is now at each signal; a bad file changes
 // nothing. The function that it returns ends it.
-func (c *serveCmd) reloadOn(ctx context.Context, signals os.Signal, server *simulator.Server, models *models, log *slog.Logger) (stop func()) {
+func (c *serveCmd) reloadOn(ctx context.Context, signals os.Signal, server *simulator.Server, models *models, traces simulator.Traces, log *slog.Logger) (stop func()) {
 	hups := make(chan os.Signal, 1)
 	signal.Notify(hups, signals)
 	ended := make(chan struct{})
@@ -351,11 +396,14 @@ func (c *serveCmd) reloadOn(ctx context.Context, signals os.Signal, server *simu
 				return
 			case <-hups:
 			}
-			list, err := c.endpoints(ctx, models)
-			if err == nil {
-				if err = server.Reload(list); err != nil {
-					closeAll(list)
-				}
+			list, now, err := c.endpoints(ctx, models)
+			if err == nil && now != traces {
+				err = errors.New("traces: they are set up when the server starts; start it again")
+			} else if err == nil {
+				err = server.Reload(list)
+			}
+			if err != nil {
+				closeAll(list)
 			}
 			if err != nil {
 				log.Error("the file is not served; the old one is", "config", c.Config, "error", err)

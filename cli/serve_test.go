@@ -9,8 +9,10 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -132,6 +134,84 @@ func TestServeFlags(t *testing.T) {
 	}
 }
 
+// TestServeEngine: the flags reach the engine, whose metrics tell.
+func TestServeEngine(t *testing.T) {
+	body := `{"prompt":"` + strings.Repeat("Once upon a time. ", 40) + `","max_tokens":1}`
+	for _, c := range []struct{ args, metric string }{
+		{"--no-enable-prefix-caching", "vllm:prefix_cache_queries_total{… 0"},
+		{"--max-num-batched-tokens 8 --max-num-seqs 1 --threads 1", "touchstone:engine_steps_total{… N/8"},
+		{"--kv-cache-memory-bytes 1", "vllm:num_preemptions_total{… 0"}, // one context
+	} {
+		url, _, stop := started(t, append(strings.Fields(c.args), "-q", "--api-key-env", "NONE")...)
+		r, err := http.Post(url+"/v1/completions", "application/json", strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, _ := io.ReadAll(r.Body)
+		r.Body.Close()
+		if r.StatusCode != 200 {
+			t.Fatalf("%s: %d %s", c.args, r.StatusCode, b)
+		}
+		prompt := int(gjson.GetBytes(b, "usage.prompt_tokens").Int())
+		if r, err = http.Get(url + "/metrics"); err != nil {
+			t.Fatal(err)
+		}
+		b, _ = io.ReadAll(r.Body)
+		r.Body.Close()
+		name, value, _ := strings.Cut(c.metric, "… ")
+		if value == "N/8" {
+			value = strconv.Itoa((prompt + 7) / 8)
+		}
+		_, rest, _ := strings.Cut(string(b), "\n"+name)
+		if line, _, _ := strings.Cut(rest, "\n"); !strings.HasSuffix(line, "} "+value) {
+			t.Errorf("%s: %s%s, want %s", c.args, name, line, value)
+		}
+		if err := stop(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// TestServeTraces: by flag, by file and by the environment, spans are sent, the
+// last when the server ends.
+func TestServeTraces(t *testing.T) {
+	var mu sync.Mutex
+	var paths []string
+	collector := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		defer mu.Unlock()
+		paths = append(paths, r.URL.Path)
+	}))
+	defer collector.Close()
+	file := filepath.Join(t.TempDir(), "serve.yaml")
+	if err := os.WriteFile(file, []byte("traces: {otlp_endpoint: '"+collector.URL+"'}\nendpoints:\n  - name: one\n    model: random\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		args []string
+		env  string
+		want int
+	}{
+		{[]string{"--text", "random", "--api-key-env", "NONE", "--otlp-traces-endpoint", collector.URL}, "", 1},
+		{[]string{"--config", file}, "", 1},
+		{[]string{"--text", "random", "--api-key-env", "NONE"}, collector.URL, 1},
+		{[]string{"--text", "random", "--api-key-env", "NONE"}, "", 0},
+	} {
+		t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", c.env)
+		paths = nil
+		url, _, stop := started(t, append(c.args, "-q")...)
+		if status, body, _ := complete(t, http.DefaultClient, url, ""); status != 200 {
+			t.Fatalf("%d %s", status, body)
+		}
+		if err := stop(); err != nil {
+			t.Error(err)
+		}
+		if len(paths) != c.want || c.want > 0 && paths[0] != "/v1/traces" {
+			t.Errorf("%v %q: the collector was asked for %q", c.args, c.env, paths)
+		}
+	}
+}
+
 func TestServeTLS(t *testing.T) {
 	url, _, _ := started(t, "--tls-self-signed", "--text", "random", "-q", "--api-key-env", "NO_SUCH")
 	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, ForceAttemptHTTP2: true}}
@@ -225,6 +305,9 @@ func TestServeUsage(t *testing.T) {
 		{"--dialect grpc", "grpc"},
 		{"--block !", "block_lists"},
 		{"--max-queue 3", "max_running"},
+		{"--otlp-traces-endpoint collector:4318", "otlp_endpoint"},
+		{"--kv-cache-memory-bytes=-1", "kv_cache_memory_bytes"},
+		{"--text random --max-num-seqs 2", "engine"},
 	} {
 		code, stdout, stderr := run(t, "", append([]string{"serve", "--listen", "127.0.0.1:0"}, strings.Fields(c.args)...)...)
 		if code != exitUsage || !strings.Contains(stderr, c.says) {

@@ -46,6 +46,8 @@ type call struct {
 	screened        []*assessment // of the choices, as far as they have come
 	generated       []int         // tokens of the choices so far
 
+	traced *traced // what a span says of the answer; nil: there is none
+
 	failure error // what ended the steps of a stream early
 }
 

@@ -15,6 +15,8 @@ import (
 // A Config is what a configuration file says.
 type Config struct {
 	Endpoints []Endpoint `yaml:"endpoints"`
+	// Traces of all endpoints; they are set up when the server starts.
+	Traces Traces `yaml:"traces"`
 }
 
 // An Endpoint is a URL with its keys. A serverless one is one deployment; a
@@ -54,6 +56,8 @@ type Settings struct {
 	ModelName string `yaml:"model_name"`
 	// Upstream answers in place of a model, if it has a URL.
 	Upstream UpstreamConfig `yaml:"upstream"`
+	// Engine tunes the engine of the model. Whoever calls [New] applies it.
+	Engine EngineConfig `yaml:"engine"`
 	// Dialects that it speaks; none is all.
 	Dialects []string `yaml:"dialects"`
 	// ContextLength shortens the model's context; 0 leaves it.
@@ -240,6 +244,9 @@ func (c Config) validate() error {
 	if len(c.Endpoints) == 0 {
 		return at("endpoints", errors.New("is empty; declare at least one"))
 	}
+	if err := c.Traces.validate(); err != nil {
+		return at("traces", err)
+	}
 	for i, e := range c.Endpoints {
 		path := fmt.Sprintf("endpoints[%d]", i)
 		if err := e.validate(); err != nil {
@@ -340,6 +347,9 @@ func (s Settings) validate() error {
 	if s.Upstream.URL != "" && s.Model != "" {
 		return at("upstream", errors.New("stands in place of a model; leave model out"))
 	}
+	if (s.Upstream.URL != "" || s.Model == "random") && s.Engine != (EngineConfig{}) {
+		return at("engine", errors.New("tunes the engine of a model in this process; leave it out"))
+	}
 	if err := CheckDefects(s.Defects); err != nil {
 		return at("defects", err)
 	}
@@ -347,7 +357,7 @@ func (s Settings) validate() error {
 		name string
 		err  error
 	}{
-		{"upstream", s.Upstream.validate()}, {"quota", s.Quota.validate()}, {"content_safety", s.ContentSafety.validate()}, {"latency", s.Latency.validate()},
+		{"upstream", s.Upstream.validate()}, {"engine", s.Engine.validate()}, {"quota", s.Quota.validate()}, {"content_safety", s.ContentSafety.validate()}, {"latency", s.Latency.validate()},
 	} {
 		if x.err != nil {
 			return at(x.name, x.err)

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/touchstone-llm/touchstone/engine"
 )
 
 const wholeConfig = `
@@ -14,6 +16,7 @@ endpoints:
     keys:
       primary: {env: SMALL_KEY}
     model_name: tiny
+    engine: {max_num_seqs: 8, max_num_batched_tokens: 64, kv_cache_memory_bytes: 1048576, enable_prefix_caching: false, threads: 1}
     dialects: [llama-v1]
     context_length: 100
     quota: {requests_per_minute: 60}
@@ -53,6 +56,12 @@ func TestParseConfig(t *testing.T) {
 		small.Latency.ITL.Shape != "log-normal" || small.Faults[0].Delay != time.Second || small.Keys.Primary.Env != "SMALL_KEY" || small.ContextLength != 100 {
 		t.Errorf("%+v", small)
 	}
+	if got, want := small.Engine.Options(), (engine.Options{MaxSequences: 8, MaxBatchedTokens: 64, KVCacheBytes: 1 << 20, NoPrefixCaching: true, Threads: 1}); got != want {
+		t.Errorf("%+v", got)
+	}
+	if got := fleet.Deployments[0].Engine.Options(); got != (engine.Options{}) {
+		t.Errorf("%+v", got)
+	}
 	if fleet.Deployments[0].Quota != DefaultQuota || fleet.Deployments[1].Quota != (Quota{0, 1000, 10 * time.Second, true}) ||
 		!fleet.Deployments[1].ContentSafety.Disabled || fleet.Traffic["blue"] != 90 {
 		t.Errorf("%+v", fleet)
@@ -85,6 +94,8 @@ func TestParseConfigErrors(t *testing.T) {
 		{head + "    traffic: {a: 100}", "endpoints[0].traffic: is for kind managed"},
 		{head + "    kind: batch", "serverless or managed"},
 		{head + "    upstream: {url: nowhere}", "upstream.url"},
+		{head + "    engine: {threads: -1}", "[3:23] endpoints[0].engine.threads"},
+		{head + "    model: random\n    engine: {threads: 1}", "engine: tunes the engine"},
 		{head + "  - name: abc", "[3:11] endpoints[1].name"},
 		{"endpoints:\n  - name: 1st", "[2:11] endpoints[0].name"},
 		{"endpoints:\n  - name: a--b", "single dashes"},

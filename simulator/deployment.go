@@ -19,6 +19,7 @@ type deployment struct {
 	endpoint, name string
 	front          *front
 	generator      Generator
+	engine         statistician // nil: not in this process
 	model          string
 	// fingerprint tells OpenAI's clients which system answered: the same for
 	// the same model (DET-009).
@@ -45,6 +46,7 @@ type deployment struct {
 func (s *Server) newDeployment(endpoint, name string, o Settings, before *deployment) (*deployment, error) {
 	d := &deployment{server: s, endpoint: endpoint, name: name, generator: o.Generator, model: o.ModelName, quota: o.Quota, close: o.Close}
 	d.users.Store(1)
+	d.engine, _ = o.Generator.(statistician)
 	if d.generator == nil {
 		return nil, errors.New("has no Generator")
 	}
@@ -239,7 +241,7 @@ func (s *fronts) all(yield func(*deployment) bool) {
 
 // newEndpoints prepares all, or none.
 func (s *Server) newEndpoints(list []Endpoint, before *fronts) (*fronts, error) {
-	if err := (Config{list}).validate(); err != nil {
+	if err := (Config{Endpoints: list}).validate(); err != nil {
 		return nil, err
 	}
 	all := &fronts{byName: map[string]*front{}}

@@ -1,7 +1,12 @@
 package simulator
 
 import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -205,6 +210,123 @@ func TestEngineDialects(t *testing.T) {
 	for _, path := range []string{azureEmbeddingsPath, openAIEmbeddingsPath} {
 		if n := len(send(path, "").get("data.0.embedding").Array()); n != testEngine(t).Model().Config().Dim {
 			t.Errorf("%s: a vector of %d numbers", path, n)
+		}
+	}
+}
+
+// watched is the embedded model, which tells of the first step of an answer.
+type watched struct {
+	local
+	first chan struct{}
+}
+
+func (w watched) Generate(ctx context.Context, r engine.Request) engine.Steps {
+	return func(yield func(engine.Step, error) bool) {
+		told := false
+		for s, err := range w.local.Generate(ctx, r) {
+			if !told {
+				told = true
+				w.first <- struct{}{}
+			}
+			if !yield(s, err) {
+				return
+			}
+		}
+	}
+}
+
+// TestClientLeavesEngine: when a client goes away, the step that is being
+// computed is the last, no memory is held, and the quota gets back what was not
+// used.
+func TestClientLeavesEngine(t *testing.T) {
+	const asked = 900
+	for _, stream := range []string{"true", "false"} {
+		e := testEngine(t)
+		w := watched{local{e}, make(chan struct{}, 1)}
+		s, err := New(Options{Generator: w, Quota: Quota{TokensPerMinute: 10000, Settle: true}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var over sync.WaitGroup
+		over.Add(1)
+		left := make(chan int64, 1) // steps when the server knew
+		h := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			defer over.Done()
+			go func() {
+				<-r.Context().Done()
+				left <- e.Stats().Steps
+			}()
+			s.ServeHTTP(w, r)
+		}))
+		ctx, cancel := context.WithCancel(t.Context())
+		body := ask(completionsPath, fmt.Sprintf(`"max_tokens":%d,"ignore_eos":true,"stream":%s`, asked, stream))
+		r, _ := http.NewRequestWithContext(ctx, "POST", h.URL+completionsPath, strings.NewReader(body))
+		go func() {
+			<-w.first
+			cancel()
+		}()
+		if response, err := h.Client().Do(r); err == nil {
+			_, _ = io.Copy(io.Discard, response.Body)
+			response.Body.Close()
+		}
+		over.Wait()
+		_ = e.Close() // waits for the step, if one is computed
+		stats := e.Stats()
+		if before := <-left; stats.Steps > before+1 {
+			t.Errorf("stream %s: %d steps after the client had gone", stream, stats.Steps-before)
+		}
+		if stats.Running+stats.Waiting+stats.KVCacheBlocksUsed > 0 || stats.GenerationTokens >= asked {
+			t.Errorf("stream %s: left over: %+v", stream, stats)
+		}
+		for _, q := range s.State().Endpoints[0].Deployments[0].Quota {
+			if used := q.Limit - q.Remaining; q.Of == "tokens" && (used == 0 || used >= asked) {
+				t.Errorf("stream %s: %d tokens of the quota are used", stream, used)
+			}
+		}
+		h.Close()
+	}
+}
+
+// TestEngineMetrics: /metrics has what the engine did under vLLM's names, also
+// where the context is shortened, and not for a generator without an engine.
+func TestEngineMetrics(t *testing.T) {
+	endpoint := func(name string, g Generator) Endpoint {
+		return Endpoint{Name: name, Settings: Settings{Generator: g, ContextLength: 512}}
+	}
+	s, err := New(Options{Endpoints: []Endpoint{endpoint("real", Local(testEngine(t))), endpoint("fake", newFake())}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := httptest.NewServer(s)
+	defer h.Close()
+	prompt := `"prompt":"` + strings.Repeat("The moon is far away. ", 20) + `"`
+	var usage gjson.Result
+	for range 2 { // the second finds the first's prompt
+		r := post(t, h, "/real"+completionsPath, `{`+prompt+`,"max_tokens":5,"ignore_eos":true}`)
+		if usage = r.get("usage"); r.status != 200 {
+			t.Fatal(r.body)
+		}
+	}
+	values := map[string]float64{}
+	for line := range strings.Lines(do(t, h, "GET", metricsPath, "", nil).body) {
+		if name, value, ok := strings.Cut(strings.TrimSpace(line), "} "); ok && strings.Contains(name, `endpoint="real"`) {
+			values[name[:strings.IndexByte(name, '{')]], _ = strconv.ParseFloat(value, 64)
+		} else if strings.Contains(line, `endpoint="fake"`) && strings.Contains(line, "cache") {
+			t.Errorf("no engine, but %s", line)
+		}
+	}
+	tokens := usage.Get("prompt_tokens").Float()
+	for name, want := range map[string]float64{
+		"vllm:num_requests_running": 0, "vllm:num_requests_waiting": 0, "vllm:kv_cache_usage_perc": 0, "vllm:num_preemptions_total": 0,
+		"vllm:prefix_cache_queries_total": 2 * tokens, "vllm:prefix_cache_hits_total": float64(int(tokens) / 32 * 32),
+		"vllm:prompt_tokens_total": 2 * tokens, "vllm:generation_tokens_total": 10,
+		"vllm:request_prompt_tokens_sum": 2 * tokens, "vllm:request_generation_tokens_sum": 10, "vllm:request_params_max_tokens_sum": 10, "vllm:request_params_n_sum": 2,
+		"vllm:request_queue_time_seconds_count": 2,
+		// The engine computes once what both prompts begin with.
+		"touchstone:engine_step_tokens_total": 2*tokens - float64(int(tokens)/32*32) + 2*4,
+	} {
+		if got, there := values[name]; !there || got != want {
+			t.Errorf("%s is %g, want %g", name, got, want)
 		}
 	}
 }

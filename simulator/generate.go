@@ -75,7 +75,7 @@ func (c *call) generate(ctx context.Context) engine.Steps {
 	if p := c.deployment.pacer; p != nil {
 		steps = p.begin(c.turn, c.promptTokens(), c.askedFor).steps(ctx, steps, !c.values.flag("stream"))
 	}
-	return c.observe(steps)
+	return c.trace(c.observe(steps))
 }
 
 // batch answers the prompts one after the other. The choices of prompt i have

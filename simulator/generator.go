@@ -2,6 +2,7 @@ package simulator
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/touchstone-llm/touchstone/engine"
 )
@@ -20,6 +21,47 @@ type Generator interface {
 	// Generate answers. Ending the iteration or the context stops the work
 	// within one step.
 	Generate(ctx context.Context, r engine.Request) engine.Steps
+}
+
+// An EngineConfig tunes the engine of a deployment. Its names are vLLM's; the zero
+// value is the engine's own choice. Deployments of one model and one EngineConfig
+// share an engine.
+type EngineConfig struct {
+	// MaxNumSeqs bounds the sequences of one step; 0 is 256.
+	MaxNumSeqs int `yaml:"max_num_seqs"`
+	// MaxNumBatchedTokens bounds the tokens of one step; 0 is 128.
+	MaxNumBatchedTokens int `yaml:"max_num_batched_tokens"`
+	// KVCacheMemoryBytes bounds the memory for keys and values; 0 is room for 64
+	// full contexts, but at most a quarter of the machine's memory.
+	KVCacheMemoryBytes int64 `yaml:"kv_cache_memory_bytes"`
+	// EnablePrefixCaching lets prompts that begin alike share what was computed;
+	// nil is true.
+	EnablePrefixCaching *bool `yaml:"enable_prefix_caching"`
+	// Threads bounds the processors of one step; 0 is all that Go may use.
+	Threads int `yaml:"threads"`
+}
+
+func (c EngineConfig) validate() error {
+	for _, x := range []struct {
+		name  string
+		value int64
+	}{
+		{"max_num_seqs", int64(c.MaxNumSeqs)}, {"max_num_batched_tokens", int64(c.MaxNumBatchedTokens)},
+		{"kv_cache_memory_bytes", c.KVCacheMemoryBytes}, {"threads", int64(c.Threads)},
+	} {
+		if x.value < 0 {
+			return at(x.name, fmt.Errorf("must be 0 (the default) or more, got %d", x.value))
+		}
+	}
+	return nil
+}
+
+// Options are those for [engine.New].
+func (c EngineConfig) Options() engine.Options {
+	return engine.Options{
+		MaxSequences: c.MaxNumSeqs, MaxBatchedTokens: c.MaxNumBatchedTokens, KVCacheBytes: c.KVCacheMemoryBytes,
+		NoPrefixCaching: c.EnablePrefixCaching != nil && !*c.EnablePrefixCaching, Threads: c.Threads,
+	}
 }
 
 // Local is the Generator that runs e in this process.

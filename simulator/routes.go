@@ -111,6 +111,9 @@ func (s *Server) serve(w *recorder, r *http.Request) {
 	if s.operate(w, r) {
 		return
 	}
+	if s.tracing != nil {
+		r = s.tracing.begin(w, r)
+	}
 	e, d, path, bad := s.enter(r)
 	switch {
 	case e == nil:

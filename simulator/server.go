@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
 	"golang.org/x/sync/semaphore"
 
 	"github.com/touchstone-llm/touchstone/engine"
@@ -64,6 +65,11 @@ type Options struct {
 	Logger *slog.Logger
 	// LogBodies adds the bodies of requests to the records.
 	LogBodies bool
+	// Tracer makes a span for each request to an endpoint; nil makes none.
+	// [NewTracerProvider] makes one that sends them.
+	Tracer trace.TracerProvider
+	// TracePrompts puts the text of prompts and answers into the spans.
+	TracePrompts bool
 	// Clock tells the time; nil is [time.Now].
 	Clock func() time.Time
 }
@@ -82,6 +88,7 @@ type Server struct {
 	adminKey    keyring
 	newMeter    func(name string) meter
 	metrics     *metrics
+	tracing     *tracing // nil: none
 	journal     *journal
 	places      *semaphore.Weighted // nil: no limit
 	mirrors     *semaphore.Weighted
@@ -136,6 +143,9 @@ func New(o Options) (*Server, error) {
 		}
 	}
 	s.metrics = newMetrics(s)
+	if o.Tracer != nil {
+		s.tracing = newTracing(o.Tracer, o.TracePrompts)
+	}
 	list := o.Endpoints
 	if list == nil {
 		one, err := o.endpoint()
@@ -249,6 +259,9 @@ func (s *Server) finished(sent *recorder, r *http.Request, broken bool) {
 	if sent.quiet {
 		return
 	}
+	if sent.span != nil {
+		s.tracing.end(sent, r, broken)
+	}
 	took := time.Since(sent.begun)
 	s.metrics.request(sent, took)
 	s.journal.add(sent, r, took, broken)
@@ -276,10 +289,11 @@ type recorder struct {
 	begun  time.Time
 	status int
 	bytes  int64
-	call   *call  // of an inference route, once it is known
-	quiet  bool   // health, metrics and the admin's pages are not reported
-	keep   int    // how much of the body is kept
-	kept   []byte // its beginning
+	call   *call      // of an inference route, once it is known
+	quiet  bool       // health, metrics and the admin's pages are not reported
+	keep   int        // how much of the body is kept
+	kept   []byte     // its beginning
+	span   trace.Span // nil: none
 }
 
 func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }

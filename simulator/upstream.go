@@ -18,6 +18,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/tidwall/gjson"
+	"go.opentelemetry.io/otel/propagation"
 
 	"github.com/touchstone-llm/touchstone/engine"
 )
@@ -140,6 +141,7 @@ func (u *upstream) send(ctx context.Context, method, path string, body []byte) (
 		return nil, err
 	}
 	r.Header.Set("Content-Type", "application/json")
+	traceContext.Inject(ctx, propagation.HeaderCarrier(r.Header))
 	if u.key != "" {
 		r.Header.Set("Authorization", "Bearer "+u.key)
 	}
