@@ -35,7 +35,7 @@ func readBody(r *http.Request) ([]byte, *refusal) {
 	if bad := checkLabels(r.Header); bad != nil {
 		return nil, bad
 	}
-	body, err := io.ReadAll(io.LimitReader(r.Body, mostBytes+1))
+	body, err := readAll(r)
 	if len(body) > mostBytes {
 		_, _ = io.CopyN(io.Discard, r.Body, mostDrained)
 		return nil, refuse(http.StatusRequestEntityTooLarge, "body_too_large",
@@ -50,6 +50,17 @@ func readBody(r *http.Request) ([]byte, *refusal) {
 	return body, nil
 }
 
+// readAll reads a body up to mostBytes and one more. What is small, and says so,
+// is read at once.
+func readAll(r *http.Request) ([]byte, error) {
+	if n := r.ContentLength; n >= 0 && n <= 64<<10 {
+		body := make([]byte, n)
+		_, err := io.ReadFull(r.Body, body)
+		return body, err
+	}
+	return io.ReadAll(io.LimitReader(r.Body, mostBytes+1))
+}
+
 // checkLabels checks what the headers say of the body. A request without a
 // Content-Type is taken for what the routes expect.
 func checkLabels(h http.Header) *refusal {
@@ -58,7 +69,7 @@ func checkLabels(h http.Header) *refusal {
 			"Content-Encoding %q is not supported; send the body as it is.", clip(e))
 	}
 	label := h.Get("Content-Type")
-	if label == "" {
+	if label == "" || label == "application/json" {
 		return nil
 	}
 	media, parameters, err := mime.ParseMediaType(label)

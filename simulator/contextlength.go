@@ -36,7 +36,7 @@ func (c *call) capLength(rest int) {
 	}
 	p, _ := c.route.parameter("max_tokens")
 	if p.fallback == nil || p.capped && c.values.maxTokens() > rest {
-		c.values.typed["max_tokens"] = int64(rest)
+		c.values.fill("max_tokens", int64(rest))
 	}
 }
 

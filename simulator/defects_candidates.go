@@ -19,7 +19,7 @@ var candidateDefects = []Defect{
 		Clauses:  []string{"BST-001"},
 		arm: before("combination", func(c *call) {
 			if c.values.given("best_of") && c.values.bestOf() < c.values.int("n") {
-				c.values.set("n", int64(c.values.bestOf()), c.values.raw["best_of"])
+				c.values.set("n", int64(c.values.bestOf()), c.values.raw("best_of"))
 				c.values.unset("best_of")
 			}
 		}),

@@ -420,7 +420,7 @@ var streamDefects = []Defect{
 				if stream, _ := c.document.get("stream"); stream.Type != gjson.True {
 					return false
 				}
-				c.setHeader(w.Header(), eventStream)
+				c.setHeader(w.Header(), streamType)
 				_, _ = w.Write(append(appendEvent(nil, c.dialect.refusals.append(nil, r)), done...))
 				return true
 			})
@@ -752,7 +752,7 @@ type mixed struct{ texts []string }
 func kindOf(c *call) string {
 	kind := c.route.name
 	for _, p := range c.route.parameters[1:] {
-		kind += " " + c.values.raw[p.name]
+		kind += " " + c.values.raw(p.name)
 	}
 	return kind
 }

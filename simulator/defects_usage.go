@@ -184,6 +184,6 @@ func (o *object) add(name string, n int) {
 
 // messages are those of a chat, nil on other routes.
 func (c *call) messages() []engine.Message {
-	m, _ := c.values.typed["messages"].([]engine.Message)
+	m, _ := c.values.of("messages").([]engine.Message)
 	return m
 }

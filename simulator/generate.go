@@ -163,7 +163,9 @@ func collect(steps engine.Steps, n int) ([]engine.Choice, error) {
 			texts[s.Choice] = make([]byte, 0, 256)
 		}
 		texts[s.Choice] = append(texts[s.Choice], s.Text...)
-		c.Tokens = append(c.Tokens, s.Tokens...)
+		if s.Tokens != nil {
+			c.Tokens = append(c.Tokens, s.Tokens...)
+		}
 		c.Finish = s.Finish
 		c.Generated = s.Generated
 		c.CumulativeLogprob = s.CumulativeLogprob

@@ -95,7 +95,17 @@ type lexicon struct {
 	lists    []BlockList
 	byFirst  map[string][]*phrase
 	prefixes map[string]bool // of the first words of phrases that are held
+	firsts   lengths         // of byFirst
+	starts   lengths         // of prefixes
 }
+
+// lengths are those of some words by their first bytes, as bits: most words need
+// not be looked up.
+type lengths [256]uint64
+
+func (l *lengths) add(word string) { l[word[0]] |= 1 << min(len(word), 63) }
+
+func (l *lengths) may(word []byte) bool { return l[word[0]]>>min(len(word), 63)&1 != 0 }
 
 func newLexicon(lists []BlockList) *lexicon {
 	l := &lexicon{lists: lists, byFirst: map[string][]*phrase{}, prefixes: map[string]bool{}}
@@ -120,9 +130,12 @@ func (l *lexicon) add(texts []string, p phrase) {
 		p.words = wordsOf(text)
 		row := p
 		l.byFirst[p.words[0]] = append(l.byFirst[p.words[0]], &row)
+		l.firsts.add(p.words[0])
 		if p.held() {
-			for i := range p.words[0] {
-				l.prefixes[p.words[0][:i+1]] = true
+			for i, r := range p.words[0] {
+				prefix := p.words[0][:i+utf8.RuneLen(r)]
+				l.prefixes[prefix] = true
+				l.starts.add(prefix)
 			}
 		}
 	}
@@ -209,7 +222,7 @@ type sight struct {
 
 // scan begins to read; what is found is added to a.
 func (l *lexicon) scan(threshold severity, a *assessment) scan {
-	return scan{lexicon: l, threshold: threshold, assessment: a}
+	return scan{lexicon: l, threshold: threshold, assessment: a, word: make([]byte, 0, 24)}
 }
 
 // add reads more text. It returns how many bytes from the start are clear:
@@ -271,7 +284,7 @@ func (s *scan) clear() int {
 			clear = min(clear, o.at)
 		}
 	}
-	if len(s.word) > 0 && s.lexicon.prefixes[string(s.word)] {
+	if len(s.word) > 0 && s.lexicon.starts.may(s.word) && s.lexicon.prefixes[string(s.word)] {
 		clear = min(clear, s.wordAt)
 	}
 	return clear
@@ -283,7 +296,10 @@ func (s *scan) endWord() {
 		return
 	}
 	s.count++
-	starting := s.lexicon.byFirst[string(s.word)]
+	var starting []*phrase
+	if s.lexicon.firsts.may(s.word) {
+		starting = s.lexicon.byFirst[string(s.word)]
+	}
 	if starting == nil && len(s.open) == 0 && len(s.sights) == 0 {
 		s.word = s.word[:0]
 		return

@@ -16,7 +16,7 @@ func ranges(c *call) *refusal {
 			if !holdsAll(b, c.values.of(p.name)) {
 				message := b.message
 				if strings.Contains(message, "%s") {
-					message = fmt.Sprintf(message, clip(c.values.raw[p.name]))
+					message = fmt.Sprintf(message, clip(c.values.raw(p.name)))
 				}
 				return invalid(codeRange, p.name, "%s", message)
 			}

@@ -72,7 +72,7 @@ func TestClassifier(t *testing.T) {
 // TestScreenSteps: however a text is cut into steps, what is said is the same,
 // a prefix of it, and nothing that is filtered is in it.
 func TestScreenSteps(t *testing.T) {
-	f := newFilter(Safety{BlockLists: []BlockList{{Name: "b", Terms: []string{"red moon", "moon rock", "달"}}}})
+	f := newFilter(Safety{BlockLists: []BlockList{{Name: "b", Terms: []string{"red moon", "moon rock", "달", "café"}}}})
 	for _, c := range []struct {
 		text, want string
 		finish     engine.FinishReason
@@ -86,6 +86,7 @@ func TestScreenSteps(t *testing.T) {
 		{"Here is how to make a bomb: take", "Here is how to ", finishFiltered},
 		{"I hate all men. So", "I ", finishFiltered},
 		{"밤에 달이 뜬다", "밤에 ", finishFiltered},
+		{"Is the Café open?", "Is the ", finishFiltered},
 		{"ends with red moon", "ends with ", finishFiltered},
 		{"", "", "stop"},
 	} {

@@ -123,7 +123,11 @@ func (c *call) usage(b []byte, generated int) []byte {
 // answer is the document of an answer that is not streamed.
 func (c *call) answer(choices []engine.Choice) []byte {
 	s := c.route.shape
-	b := c.head(nil, s.object)
+	size := 512
+	for _, choice := range choices {
+		size += len(choice.Text) + 128
+	}
+	b := c.head(make([]byte, 0, size), s.object)
 	b = append(b, `,"choices":[`...)
 	generated := 0
 	readers := c.readers()
@@ -233,7 +237,7 @@ type chunkWriter struct {
 
 func newChunkWriter(c *call) *chunkWriter {
 	w := &chunkWriter{call: c, tail: `}`, opened: make([]bool, c.choices()), readers: c.readers()}
-	w.buffer = append(c.head(nil, c.route.shape.chunkObject), `,"choices":[`...)
+	w.buffer = append(c.head(make([]byte, 0, 512), c.route.shape.chunkObject), `,"choices":[`...)
 	w.head = len(w.buffer)
 	if c.includeUsage() {
 		w.tail = `,"usage":null}` // STR-032

@@ -208,7 +208,7 @@ func (c *call) texts() []attribute.KeyValue {
 		for _, m := range said {
 			in = append(in, spanMessage{Role: m.Role, Parts: []spanPart{{"text", m.Content}}})
 		}
-	} else if c.values.typed != nil {
+	} else if c.values.defaults != nil {
 		for _, prompt := range c.inputs() {
 			in = append(in, spanMessage{Role: "user", Parts: []spanPart{{"text", strings.Join(prompt, "")}}})
 		}

@@ -16,7 +16,7 @@ import (
 // the type that the table gives it; nothing is converted (conflict C05). What
 // is unknown is refused, never ignored (clauses REQ-065, REQ-071).
 func types(c *call) *refusal {
-	c.values = values{defaults: c.route.defaults(), typed: make(map[string]any, len(c.document)), raw: make(map[string]string, len(c.document))}
+	c.values = values{defaults: c.route.defaults(), list: make([]value, 0, len(c.document)+1)}
 	for _, m := range c.document {
 		if _, known := c.route.parameter(m.name); !known {
 			return unknown(c.route, m.name)

@@ -6,34 +6,66 @@ import "github.com/touchstone-llm/touchstone/engine"
 // not give, or gives as null, have the default of the dialect's table.
 type values struct {
 	defaults map[string]any // of the route; not to be changed
-	// typed are string, bool, int64, float64, []string, []int64, []prompt,
+	list     []value        // those that differ; few, so that a search is quicker than a map
+}
+
+type value struct {
+	name string
+	// typed is string, bool, int64, float64, []string, []int64, []prompt,
 	// map[int]float64, []engine.Message, []engine.Tool, format, or nil for what
 	// has no value, whatever its default.
-	typed map[string]any
-	raw   map[string]string // as they were written; the given ones only
+	typed any
+	raw   string // as it was written, if it is given
+	given bool
+}
+
+func (v values) find(name string) *value {
+	for i := range v.list {
+		if v.list[i].name == name {
+			return &v.list[i]
+		}
+	}
+	return nil
 }
 
 // of returns the value of name, nil for none.
 func (v values) of(name string) any {
-	if x, set := v.typed[name]; set {
-		return x
+	if x := v.find(name); x != nil {
+		return x.typed
 	}
 	return v.defaults[name]
 }
 
 // given says whether the request set name to something other than null.
-func (v values) given(name string) bool { _, ok := v.raw[name]; return ok }
+func (v values) given(name string) bool {
+	x := v.find(name)
+	return x != nil && x.given
+}
+
+// raw returns a given parameter as it was written.
+func (v values) raw(name string) string {
+	if x := v.find(name); x != nil {
+		return x.raw
+	}
+	return ""
+}
+
+func (v *values) put(x value) {
+	if old := v.find(x.name); old != nil {
+		*old = x
+	} else {
+		v.list = append(v.list, x)
+	}
+}
 
 // set makes name a given parameter.
-func (v values) set(name string, value any, raw string) {
-	v.typed[name], v.raw[name] = value, raw
-}
+func (v *values) set(name string, typed any, raw string) { v.put(value{name, typed, raw, true}) }
+
+// fill gives name a value that the request does not give.
+func (v *values) fill(name string, typed any) { v.put(value{name: name, typed: typed}) }
 
 // unset makes name absent.
-func (v values) unset(name string) {
-	v.typed[name] = nil
-	delete(v.raw, name)
-}
+func (v *values) unset(name string) { v.fill(name, nil) }
 
 func (v values) text(name string) string    { s, _ := v.of(name).(string); return s }
 func (v values) flag(name string) bool      { b, _ := v.of(name).(bool); return b }

@@ -16,16 +16,24 @@ func (c *call) send(w http.ResponseWriter, body []byte) {
 			return
 		}
 	}
-	c.setHeader(w.Header(), "application/json")
-	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+	c.setHeader(w.Header(), jsonType)
+	w.Header()["Content-Length"] = []string{strconv.Itoa(len(body))}
 	_, _ = w.Write(body)
 }
 
-func (c *call) setHeader(h http.Header, contentType string) {
-	h.Set("Content-Type", contentType)
-	if contentType == eventStream {
-		h.Set("Cache-Control", "no-cache") // STR-024
-		h.Set("X-Accel-Buffering", "no")   // proxies pass each event on (STR-022)
+// Values of headers, which all answers share.
+var (
+	jsonType   = []string{"application/json"}
+	streamType = []string{eventStream}
+	noCache    = []string{"no-cache"}
+	noBuffers  = []string{"no"}
+)
+
+func (c *call) setHeader(h http.Header, contentType []string) {
+	h["Content-Type"] = contentType
+	if contentType[0] == eventStream {
+		h["Cache-Control"] = noCache       // STR-024
+		h["X-Accel-Buffering"] = noBuffers // proxies pass each event on (STR-022)
 	}
 	if c.reserved != nil {
 		c.reserved.write(c.context, h)
@@ -88,7 +96,7 @@ func (c *call) writeFrames(w http.ResponseWriter, frames iter.Seq[[]byte]) (star
 	for frame := range frames {
 		if !started {
 			started = true
-			c.setHeader(w.Header(), eventStream)
+			c.setHeader(w.Header(), streamType)
 		}
 		if _, err := w.Write(frame); err != nil {
 			return started, err
