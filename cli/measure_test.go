@@ -247,53 +247,78 @@ func middle(x []float64) float64 {
 	return x[len(x)/2]
 }
 
-// TestBenchLatency holds simulated latency against what was asked.
+// TestBenchLatency holds simulated latency against what was asked: of streams
+// that come at once, and of streams that come one after the other in a second.
+// The first are late by what client and server take to begin them all.
 func TestBenchLatency(t *testing.T) {
 	measured(t, "TOUCHSTONE_BENCH")
-	const ttft, itl, tokens = 100 * time.Millisecond, 10 * time.Millisecond, 128
-	ours, _ := launch(t, "touchstone", nil, binary(t), append(slices.Clone(unlimited), "--ttft", ttft.String(), "--itl", itl.String())...)
-	for _, streams := range []int{1, 64, 512, 1024} {
+	const tokens = 128
+	for _, c := range []struct {
+		ttft, itl time.Duration
+		streams   int
+		within    time.Duration
+	}{
+		{100 * time.Millisecond, 10 * time.Millisecond, 1, 0},
+		{100 * time.Millisecond, 10 * time.Millisecond, 64, 0},
+		{100 * time.Millisecond, 10 * time.Millisecond, 512, 0},
+		{100 * time.Millisecond, 10 * time.Millisecond, 1024, 0},
+		{100 * time.Millisecond, 10 * time.Millisecond, 512, time.Second},
+		{100 * time.Millisecond, 10 * time.Millisecond, 1024, time.Second},
+		{700 * time.Microsecond, 300 * time.Microsecond, 1, 0},
+		{700 * time.Microsecond, 300 * time.Microsecond, 8, 0},
+	} {
+		ours, _ := launch(t, "touchstone", nil, binary(t), append(slices.Clone(unlimited), "--ttft", c.ttft.String(), "--itl", c.itl.String())...)
 		var mu sync.Mutex
-		var ends, gaps []float64
+		var firsts, ends, gaps []float64
 		var all sync.WaitGroup
-		for range streams {
+		for i := range c.streams {
 			all.Go(func() {
-				c, err := net.Dial("tcp", ours.address)
+				time.Sleep(c.within * time.Duration(i) / time.Duration(c.streams))
+				begun, first, last, err := stream(ours.address, tokens)
 				if err != nil {
 					t.Error(err)
 					return
 				}
-				defer c.Close()
-				body := fmt.Sprintf(`{"prompt":"x","max_tokens":%d,"stream":true}`, tokens)
-				begun := time.Now()
-				fmt.Fprintf(c, "POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
-				in := bufio.NewReaderSize(c, 1024)
-				var first, last time.Time
-				n := 0
-				for n < tokens {
-					line, err := in.ReadSlice('\n')
-					if err != nil {
-						t.Error(err)
-						return
-					}
-					if strings.HasPrefix(string(line), "data: {") {
-						last = time.Now()
-						if n++; n == 1 {
-							first = last
-						}
-					}
-				}
 				mu.Lock()
 				defer mu.Unlock()
+				firsts = append(firsts, float64(first.Sub(begun)-c.ttft)/1e6)
 				ends = append(ends, float64(last.Sub(begun)))
 				gaps = append(gaps, float64(last.Sub(first))/float64(tokens-1))
 			})
 		}
 		all.Wait()
-		asked := float64(ttft + (tokens-1)*itl)
-		fmt.Printf("%5d streams: end to end %+.2f %% (median), inter-token mean %+.2f %%\n", streams,
-			100*(middle(ends)/asked-1), 100*(mean(gaps)/float64(itl)-1))
+		_ = ours.process.Kill()
+		asked := float64(c.ttft + (tokens-1)*c.itl)
+		fmt.Printf("TTFT %-5s ITL %-5s %5d streams within %-3s first token %+6.2f ms (median), end to end %+.2f %% (median), inter-token mean %+.2f %%\n", c.ttft, c.itl, c.streams, c.within,
+			middle(firsts), 100*(middle(ends)/asked-1), 100*(mean(gaps)/float64(c.itl)-1))
 	}
+}
+
+// stream asks for so many tokens, and says when it asked, and when the first and
+// the last came.
+func stream(address string, tokens int) (begun, first, last time.Time, err error) {
+	c, err := net.Dial("tcp", address)
+	if err != nil {
+		return
+	}
+	defer c.Close()
+	body := fmt.Sprintf(`{"prompt":"x","max_tokens":%d,"stream":true}`, tokens)
+	begun = time.Now()
+	fmt.Fprintf(c, "POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
+	in := bufio.NewReaderSize(c, 1024)
+	for n := 0; n < tokens; {
+		line, err := in.ReadSlice('\n')
+		if err != nil {
+			return begun, first, last, err
+		}
+		if strings.HasPrefix(string(line), "data: {") {
+			last = time.Now()
+			if n++; n == 1 {
+				first = last
+			}
+		}
+	}
+	return begun, first, last, nil
 }
 
 func mean(x []float64) float64 {
@@ -416,7 +441,7 @@ func TestSoakServe(t *testing.T) {
 		t.Fatal(err)
 	}
 	url, _, _ := started(t, "-q", "--api-key-env", "NONE", "--tokens-per-minute", "100000000", "--requests-per-minute", "0", "--settle", "--journal", "50",
-		"--max-running", "64", "--kv-cache-memory-bytes", strconv.Itoa(8<<20))
+		"--max-running", "64", "--kv-cache-memory-bytes", strconv.Itoa(2<<20))
 	const rounds = 10
 	s := &soak{url: url}
 	most := runtime.NumGoroutine() + 5 // the engine's, which sleep
