@@ -32,6 +32,8 @@ type config struct {
 	TLS         tlsConfig         `yaml:"tls"`
 	Claims      []string          `yaml:"claims"`
 	Features    []string          `yaml:"features"`
+	Limited     limited           `yaml:"limited"`
+	Unscreened  beside            `yaml:"unscreened"`
 	Deployments []string          `yaml:"deployments"`
 	Profile     string            `yaml:"profile"`
 	Register    string            `yaml:"register"`
@@ -45,6 +47,23 @@ type keySource struct {
 	Env     string   `yaml:"env"`
 	File    string   `yaml:"file"`
 	Command []string `yaml:"command"`
+}
+
+// A beside is another deployment of the service; what it leaves out is as in the
+// target.
+type beside struct {
+	URL       string            `yaml:"url"`
+	Key       keySource         `yaml:"key"`
+	SecondKey keySource         `yaml:"second_key"`
+	Headers   map[string]string `yaml:"headers"`
+}
+
+// A limited is one whose quota may be exhausted: what a window admits.
+type limited struct {
+	Other    beside `yaml:",inline"`
+	Requests int    `yaml:"requests"`
+	Tokens   int    `yaml:"tokens"`
+	Window   string `yaml:"window"`
 }
 
 type tlsConfig struct {
@@ -122,6 +141,52 @@ func (k keySource) read() (string, error) {
 	return os.Getenv(k.Env), nil
 }
 
+// deployment is another deployment as suites want it; name is its member, for
+// errors.
+func (b beside) deployment(name string) (suites.Beside, error) {
+	out := suites.Beside{BaseURL: strings.TrimRight(b.URL, "/"), Header: http.Header{}}
+	for n, v := range b.Headers {
+		out.Header.Set(n, v)
+	}
+	var err error
+	if out.Key, err = b.Key.read(); err != nil {
+		return out, usage("%s.key: %w", name, err)
+	}
+	if out.SecondKey, err = b.SecondKey.read(); err != nil {
+		return out, usage("%s.second_key: %w", name, err)
+	}
+	return out, nil
+}
+
+// described is whether a file says anything of the deployment.
+func (b beside) described() bool { return b.URL != "" || len(b.Headers) > 0 }
+
+// others adds the other deployments to a target.
+func (c config) others(t *suites.Target) error {
+	if c.Limited.Other.described() {
+		d, err := c.Limited.Other.deployment("limited")
+		if err != nil {
+			return err
+		}
+		t.Limited = &suites.Limited{Beside: d, Requests: c.Limited.Requests, Tokens: c.Limited.Tokens}
+		if w := c.Limited.Window; w != "" {
+			if t.Limited.Window, err = time.ParseDuration(w); err != nil || t.Limited.Window <= 0 {
+				return usage("limited.window: %q is no duration such as 60s", w)
+			}
+		}
+	} else if c.Limited.Requests+c.Limited.Tokens > 0 {
+		return usage("limited: it needs url or headers, which tell the deployment from the one under test")
+	}
+	if c.Unscreened.described() {
+		d, err := c.Unscreened.deployment("unscreened")
+		if err != nil {
+			return err
+		}
+		t.Unscreened = &d
+	}
+	return nil
+}
+
 // target is the target of one dialect that the file describes.
 func (c config) target(dialect string) (suites.Target, error) {
 	t := suites.Target{
@@ -158,7 +223,7 @@ func (c config) target(dialect string) (suites.Target, error) {
 			}
 		}
 	}
-	return t, nil
+	return t, c.others(&t)
 }
 
 // options takes from the file what it says of how to check.

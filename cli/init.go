@@ -150,6 +150,15 @@ limits:
   # requests_per_minute: 1000
   # tokens_per_minute: 200000
 
+# Another deployment whose quota the harness may exhaust, again and again (LIM):
+# what a window of it admits. It waits for windows, and never exhausts the
+# endpoint above. What is left out is as above.
+# limited: {url: "https://small.example", key: {env: SMALL_KEY}, requests: 6, tokens: 120, window: 60s}
+# limited: {headers: {azureml-model-deployment: small}, requests: 6, tokens: 120}
+
+# Another deployment with content safety switched off (SAF-017).
+# unscreened: {url: "https://open.example", key: {env: OPEN_KEY}}
+
 # What a run may cost; probes that no longer fit are not sent.
 # budget: {requests: 700, tokens: 60000, money: 0.50, price_per_token: 0.000001}
 

@@ -80,7 +80,8 @@ func Claims() map[string]string {
 	return map[string]string{
 		"second-key":     "the endpoint has two keys, and the second is known to the harness",
 		"foreign-key":    "a key of another endpoint of the same service is known to the harness",
-		"quota":          "the endpoint counts requests and tokens against a small limit that the harness knows and may exhaust",
+		"quota":          "another deployment has a small quota that the harness knows and may exhaust",
+		"unscreened":     "another deployment has content safety switched off",
 		"content-safety": "prompts and answers are screened, and a harmless trigger is known",
 		"tools":          "the model calls tools",
 		"json":           "the model answers in JSON when response_format asks for it",

@@ -41,6 +41,7 @@ type call struct {
 	constraint *engine.Constraint
 	request    engine.Request
 
+	limiter         *limiter // nil: no quota
 	reserved        *reservation
 	screenedPrompts []*assessment
 	screened        []*assessment // of the choices, as far as they have come

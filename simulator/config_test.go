@@ -52,7 +52,7 @@ func TestParseConfig(t *testing.T) {
 		t.Fatal(err)
 	}
 	small, fleet := c.Endpoints[0], c.Endpoints[1]
-	if small.Quota != (Quota{400_000, 60, 10 * time.Second, false}) || small.Latency.TTFT.Mean != 20*time.Millisecond ||
+	if small.Quota != (Quota{TokensPerMinute: 400_000, RequestsPerMinute: 60, Smoothing: 10 * time.Second}) || small.Latency.TTFT.Mean != 20*time.Millisecond ||
 		small.Latency.ITL.Shape != "log-normal" || small.Faults[0].Delay != time.Second || small.Keys.Primary.Env != "SMALL_KEY" || small.ContextLength != 100 {
 		t.Errorf("%+v", small)
 	}
@@ -62,7 +62,7 @@ func TestParseConfig(t *testing.T) {
 	if got := fleet.Deployments[0].Engine.Options(); got != (engine.Options{}) {
 		t.Errorf("%+v", got)
 	}
-	if fleet.Deployments[0].Quota != DefaultQuota || fleet.Deployments[1].Quota != (Quota{0, 1000, 10 * time.Second, true}) ||
+	if fleet.Deployments[0].Quota != DefaultQuota || fleet.Deployments[1].Quota != (Quota{RequestsPerMinute: 1000, Smoothing: 10 * time.Second, Settle: true}) ||
 		!fleet.Deployments[1].ContentSafety.Disabled || fleet.Traffic["blue"] != 90 {
 		t.Errorf("%+v", fleet)
 	}

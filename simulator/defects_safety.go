@@ -1,6 +1,7 @@
 package simulator
 
 import (
+	"bytes"
 	"io"
 	"iter"
 	"net/http"
@@ -107,6 +108,20 @@ var safetyDefects = []Defect{
 		arm: always(func(c *call) {
 			c.hooks.on("safety", func(c *call) *refusal {
 				if strings.Contains(string(c.body), "umbrellas") {
+					return filteredPrompt(c.route.input().name, &assessment{})
+				}
+				return nil
+			})
+		}),
+	},
+	{
+		Name:     "filter-cannot-be-off",
+		Sentence: "Where content safety is switched off prompts are filtered all the same.",
+		Stage:    "safety",
+		Clauses:  []string{"SAF-017"},
+		arm: always(func(c *call) {
+			c.hooks.on("safety", func(c *call) *refusal {
+				if c.deployment.filter == nil && bytes.Contains(c.body, []byte("how to kill people")) {
 					return filteredPrompt(c.route.input().name, &assessment{})
 				}
 				return nil

@@ -1,6 +1,7 @@
 package simulator
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math"
@@ -25,6 +26,9 @@ type Quota struct {
 	TokensPerMinute int `yaml:"tokens_per_minute"`
 	// RequestsPerMinute is the most requests in a minute; 0 is no limit.
 	RequestsPerMinute int `yaml:"requests_per_minute"`
+	// Window takes the place of the minute, for tests that cannot wait for one;
+	// 0 is a minute.
+	Window time.Duration `yaml:"window"`
 	// Smoothing splits the minute: in each window of this length only its
 	// share of the requests is admitted, at least one. 0 does not split.
 	Smoothing time.Duration `yaml:"smoothing"`
@@ -42,8 +46,10 @@ func (q Quota) validate() error {
 		return at("tokens_per_minute", fmt.Errorf("must be 0 (no limit) or more, got %d", q.TokensPerMinute))
 	case q.RequestsPerMinute < 0:
 		return at("requests_per_minute", fmt.Errorf("must be 0 (no limit) or more, got %d", q.RequestsPerMinute))
-	case q.Smoothing < 0 || q.Smoothing > time.Minute:
-		return at("smoothing", fmt.Errorf("must be between 0 and a minute, got %s", q.Smoothing))
+	case q.Window < 0 || q.Window > 0 && q.Window < time.Millisecond:
+		return at("window", fmt.Errorf("must be 0 (a minute) or at least 1ms, got %s", q.Window))
+	case q.Smoothing < 0 || q.Smoothing > q.window():
+		return at("smoothing", fmt.Errorf("must be between 0 and %s, got %s", q.window(), q.Smoothing))
 	}
 	return nil
 }
@@ -51,19 +57,22 @@ func (q Quota) validate() error {
 // unlimited says that there is nothing to count.
 func (q Quota) unlimited() bool { return q.TokensPerMinute == 0 && q.RequestsPerMinute == 0 }
 
+// window is how long one lasts.
+func (q Quota) window() time.Duration { return cmp.Or(q.Window, time.Minute) }
+
 // share is how many requests a smoothing window admits.
 func (q Quota) share() int {
-	return int(math.Ceil(float64(q.RequestsPerMinute) * q.Smoothing.Seconds() / 60))
+	return int(math.Ceil(float64(q.RequestsPerMinute) * q.Smoothing.Seconds() / q.window().Seconds()))
 }
 
 // windows are the meters of the quota.
 func (q Quota) windows() []window {
 	var w []window
 	if q.TokensPerMinute > 0 {
-		w = append(w, window{"tokens", q.TokensPerMinute, time.Minute, true})
+		w = append(w, window{"tokens", q.TokensPerMinute, q.window(), true})
 	}
 	if q.RequestsPerMinute > 0 {
-		w = append(w, window{"requests", q.RequestsPerMinute, time.Minute, false})
+		w = append(w, window{"requests", q.RequestsPerMinute, q.window(), false})
 		if s := q.share(); q.Smoothing > 0 && s < q.RequestsPerMinute {
 			w = append(w, window{"burst", s, q.Smoothing, false})
 		}
@@ -77,6 +86,14 @@ type window struct {
 	limit  int
 	length time.Duration
 	tokens bool // counts tokens, not requests
+}
+
+// lasts is its length in words.
+func (w window) lasts() string {
+	if w.length == time.Minute {
+		return "minute"
+	}
+	return "window of " + w.length.String()
 }
 
 // cost of a request of that many tokens.
@@ -200,7 +217,7 @@ func (l *limiter) reserve(ctx context.Context, tokens int) (*reservation, *refus
 		costs[i] = w.cost(tokens)
 		if costs[i] > w.limit {
 			return nil, invalid("quota_exceeded", "max_tokens", "The request may use %d tokens (its prompt, and max_tokens for each "+
-				"candidate), more than the %d of a whole minute; ask for less.", tokens, w.limit)
+				"candidate), more than the %d of a whole %s; ask for less.", tokens, w.limit, w.lasts())
 		}
 	}
 	levels, refused, err := l.meter.take(ctx, l.windows, costs)
@@ -226,7 +243,7 @@ func (l *limiter) tooMany(levels []level, i int) *refusal {
 		what = "tokens"
 	}
 	r := refuse(http.StatusTooManyRequests, "rate_limit_exceeded",
-		"Rate limit is exceeded: %d %s in %d seconds. Try again in %d seconds.", w.limit, what, int(w.length.Seconds()), seconds)
+		"Rate limit is exceeded: %d %s in %g seconds. Try again in %d seconds.", w.limit, what, w.length.Seconds(), seconds)
 	r.kind = what
 	r.header = http.Header{
 		"Retry-After":    {strconv.Itoa(seconds)},
@@ -316,14 +333,14 @@ func (r *reservation) refund(ctx context.Context, used int) {
 
 // quota is the stage of that name.
 func quota(c *call) *refusal {
-	if c.deployment.limiter == nil {
+	if c.limiter == nil {
 		return nil
 	}
-	most := 0
-	for _, prompt := range c.prompts {
-		most += len(prompt) + c.values.bestOf()*c.values.maxTokens()
-	}
-	var bad *refusal
-	c.reserved, bad = c.deployment.limiter.reserve(c.context, most)
+	return c.reserve(c.promptTokens() + len(c.prompts)*c.values.bestOf()*c.values.maxTokens())
+}
+
+// reserve takes tokens from the quota for the call.
+func (c *call) reserve(tokens int) (bad *refusal) {
+	c.reserved, bad = c.limiter.reserve(c.context, tokens)
 	return bad
 }

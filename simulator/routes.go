@@ -186,6 +186,7 @@ func (d *deployment) newCall(ctx context.Context, header http.Header, m mount, p
 		path:       path,
 		header:     header,
 		generator:  d.generator,
+		limiter:    d.limiter,
 		log:        s.log,
 		begun:      time.Now(),
 		id:         m.route.shape.idPrefix + id,

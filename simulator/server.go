@@ -41,6 +41,11 @@ type Options struct {
 	// DefectSeed decides which requests a defect with a probability hits.
 	DefectSeed uint64
 
+	// Deployments are further ones, which the header azureml-model-deployment
+	// chooses; without a Generator they have that of the first, with its model
+	// name and dialects.
+	Deployments []Deployment
+
 	// Endpoints, if any, are served in place of what the fields above say.
 	Endpoints []Endpoint
 
@@ -173,6 +178,14 @@ func (o Options) endpoint() (Endpoint, error) {
 			return e, errors.New("Options.Engine is nil; give an engine or a generator")
 		}
 		settings.Generator = Local(o.Engine)
+	}
+	first := *settings
+	for _, d := range o.Deployments {
+		if d.Generator == nil {
+			d.Generator, d.ModelName, d.Dialects = first.Generator, first.ModelName, first.Dialects
+		}
+		e.Deployments = append(e.Deployments, d)
+		e.Traffic = map[string]int{theOne: 100}
 	}
 	if len(o.Keys) > 2 {
 		return e, fmt.Errorf("Options.Keys: an endpoint has at most two, got %d", len(o.Keys))

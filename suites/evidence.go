@@ -5,9 +5,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
+	"time"
 
 	"github.com/touchstone-llm/touchstone/exchange"
 	"github.com/touchstone-llm/touchstone/schemas"
@@ -30,8 +32,16 @@ type evidenceTarget struct {
 	Features    []string        `json:"features,omitempty"`
 	Deployments []string        `json:"deployments,omitempty"`
 	Safety      *Safety         `json:"safety,omitempty"`
+	Limited     *quotaOf        `json:"limited,omitempty"`
 	Keyed       bool            `json:"keyed"`
 	Tool        string          `json:"tool"`
+}
+
+// quotaOf is a quota that was exhausted.
+type quotaOf struct {
+	Requests      int     `json:"requests"`
+	Tokens        int     `json:"tokens"`
+	WindowSeconds float64 `json:"window_seconds"`
 }
 
 // saveEvidence writes what was exchanged, redacted.
@@ -40,9 +50,13 @@ func (k *check) saveEvidence(dir string) error {
 		return fmt.Errorf("evidence: %w", err)
 	}
 	t := k.target
+	var quota *quotaOf
+	if l := t.Limited; l != nil {
+		quota = &quotaOf{l.Requests, l.Tokens, l.Window.Seconds()}
+	}
 	raw, err := json.MarshalIndent(evidenceTarget{
 		URL: t.BaseURL, Dialect: t.Dialect, Kind: t.Kind, Model: t.Model, Routes: t.Routes, Claims: t.Claims,
-		Features: t.Features, Deployments: t.Deployments, Safety: &t.Safety, Keyed: t.Key != "", Tool: k.opts.Version,
+		Features: t.Features, Deployments: t.Deployments, Safety: &t.Safety, Limited: quota, Keyed: t.Key != "", Tool: k.opts.Version,
 	}, "", "  ")
 	if err != nil {
 		return err
@@ -85,6 +99,15 @@ func OpenEvidence(dir string) (Target, []*exchange.Exchange, error) {
 	}
 	if e.Safety != nil {
 		t.Safety = *e.Safety
+	}
+	if l := e.Limited; l != nil { // only asked what it was, since nothing is sent
+		t.Limited = &Limited{
+			Beside:   Beside{Header: http.Header{"X-Replayed": {limited}}},
+			Requests: l.Requests, Tokens: l.Tokens, Window: time.Duration(l.WindowSeconds * float64(time.Second)),
+		}
+	}
+	if slices.Contains(t.Claims, unscreened) {
+		t.Unscreened = &Beside{}
 	}
 	if e.Keyed { // stands for the key, so that probes that need one are found again
 		t.Key = exchange.Redacted

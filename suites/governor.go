@@ -43,8 +43,8 @@ type Budget struct {
 }
 
 // spend says which bound is reached, "" if a request may still be sent, and
-// waits where the quota asks for it.
-func (g *governor) spend(ctx context.Context) string {
+// waits where the quota asks for it, if the request counts against that.
+func (g *governor) spend(ctx context.Context, paced bool) string {
 	g.mu.Lock()
 	b := g.budget
 	why := ""
@@ -62,14 +62,16 @@ func (g *governor) spend(ctx context.Context) string {
 	}
 	g.asked++
 	var pause time.Duration
-	if b.RequestsPerMinute > 0 {
+	switch {
+	case !paced:
+	case b.RequestsPerMinute > 0:
 		now := time.Now()
 		if g.next.Before(now) {
 			g.next = now
 		}
 		pause = g.next.Sub(now)
 		g.next = g.next.Add(time.Minute / time.Duration(b.RequestsPerMinute))
-	} else if b.TokensPerMinute > 0 {
+	case b.TokensPerMinute > 0:
 		pause = time.Until(g.next)
 	}
 	g.mu.Unlock()
@@ -136,6 +138,10 @@ func (g *governor) do(ctx context.Context, once bool, send func() *exchange.Exch
 func (g *governor) alone(sends []func()) {
 	g.floor.Lock()
 	defer g.floor.Unlock()
+	atOnce(sends)
+}
+
+func atOnce(sends []func()) {
 	var wg sync.WaitGroup
 	for _, send := range sends {
 		wg.Go(send)

@@ -20,6 +20,8 @@ type negative struct {
 	// why says what is wrong, for findings.
 	why   string
 	cases []edit
+	// apart is whether the clause says more, and has a rule of its own.
+	apart bool
 }
 
 // An edit makes a bad request of a good one: names and JSON values in turn. A
@@ -121,15 +123,23 @@ func negativeProbes(all []negative) []probe {
 func negativeRules(all []negative) []rule {
 	var out []rule
 	for _, n := range all {
+		if n.apart {
+			continue
+		}
 		out = append(out, rule{clause: n.clause, reads: []string{n.probe}, judge: func(c *Case) {
-			for _, e := range n.cases {
-				if r := c.labelled(n.probe, e.label); r != nil {
-					c.wantRefusal(r, n.why)
-				}
-			}
+			c.refusesAll(n)
 		}})
 	}
 	return out
+}
+
+// refusesAll expects each case of a negative to be refused.
+func (c *Case) refusesAll(n negative) {
+	for _, e := range n.cases {
+		if r := c.labelled(n.probe, e.label); r != nil {
+			c.wantRefusal(r, n.why)
+		}
+	}
 }
 
 // wantRefusal expects a request to be refused: 400 or 422, and exactly 400

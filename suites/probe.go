@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/touchstone-llm/touchstone/exchange"
 	"github.com/touchstone-llm/touchstone/schemas"
@@ -36,6 +37,9 @@ type probe struct {
 	// last holds the probe back until all others have been answered: it may
 	// leave a bad target unable to answer.
 	last bool
+	// beside marks a probe of another deployment: only rules that read it judge
+	// what came back.
+	beside bool
 	// hostile marks requests that a target must refuse: the control request
 	// follows them (ERR-011), once for all of the probe.
 	hostile bool
@@ -53,7 +57,26 @@ type ask struct {
 	// canary listens while the request is under way, at the address that stands
 	// for canaryHost in its body; who comes is recorded under the label fetched.
 	canary bool
+	// rest is how long the deployment is left alone before.
+	rest rest
+	// until429 leaves the ask out once one of the same label got 429.
+	until429 bool
 }
+
+// A rest lets the quota of a deployment recover.
+type rest int
+
+const (
+	none    rest = iota
+	asTold       // as long as the last 429 of the probe says
+	silence      // a whole window
+)
+
+// The deployments beside the target, as a wire names them.
+const (
+	limited    = "limited"
+	unscreened = "unscreened"
+)
 
 // A wire is where a request differs from a JSON POST to its route. The zero
 // value differs in nothing.
@@ -67,6 +90,8 @@ type wire struct {
 	// raw is sent as it stands in place of prompt and body, if not nil; empty
 	// sends no body.
 	raw []byte
+	// to names the deployment that gets the request; empty is the target.
+	to string
 	// bare sends body without the prompt of the ask.
 	bare bool
 }
@@ -120,7 +145,7 @@ func (fs *futures) others(ctx context.Context) {
 	fs.mu.Lock()
 	var pending []*future
 	for _, fu := range fs.started {
-		if !fu.probe.last {
+		if !fu.probe.last && !fu.probe.beside {
 			pending = append(pending, fu)
 		}
 	}
@@ -182,13 +207,40 @@ func (fs *futures) why(route schemas.Route, name string) string {
 	return ""
 }
 
+// of is how long to rest after the last refusal, nil for none. What a target
+// asks for is bounded: it may be wrong.
+func (r rest) of(last *reply, l *Limited) time.Duration {
+	switch {
+	case r == none || l == nil:
+		return 0
+	case r == asTold && last != nil:
+		if after, told := last.comesBack(); told {
+			return min(after, 2*l.Window+time.Second)
+		}
+	}
+	return l.Window
+}
+
 func (s *session) send(ctx context.Context, p *probe, f *Facts, asks []ask) {
 	if !p.together {
+		refused := map[string]*reply{} // by label; "" is the last
 		for _, a := range asks {
+			if a.until429 && refused[a.label] != nil {
+				continue
+			}
+			if s.opts.Replay == nil {
+				s.gov.sleep(ctx, a.rest.of(refused[""], f.target.Limited))
+			}
 			if ctx.Err() != nil {
 				return
 			}
-			s.ask(ctx, s.gov.do, f.Route, p.name, a, p.once, p.opts...)
+			do := s.gov.do
+			if a.wire.to != "" {
+				do = s.gov.persist // few, and none of the target's own
+			}
+			if r := s.ask(ctx, do, f.Route, p.name, a, p.once, p.opts...); r.status() == http.StatusTooManyRequests {
+				refused[a.label], refused[""] = r, r
+			}
 		}
 		return
 	}
@@ -197,5 +249,12 @@ func (s *session) send(ctx context.Context, p *probe, f *Facts, asks []ask) {
 		id := s.name(f.Route, p.name, a.label) // in order, so that a replay finds each
 		sends = append(sends, func() { s.askAs(ctx, id, s.gov.persist, a, p.once, p.opts...) })
 	}
-	s.gov.alone(sends)
+	if !p.beside {
+		s.gov.alone(sends)
+		return
+	}
+	if s.opts.Replay == nil && len(asks) > 0 {
+		s.gov.sleep(ctx, asks[0].rest.of(nil, f.target.Limited))
+	}
+	atOnce(sends)
 }

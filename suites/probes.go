@@ -137,6 +137,7 @@ var probes = slices.Concat(
 	useProbes,
 	ctxProbes,
 	safProbes,
+	limProbes,
 	tooProbes,
 	fmtProbes,
 	visProbes,

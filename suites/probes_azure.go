@@ -22,6 +22,9 @@ func versioned(f *Facts, query string) string {
 	return path + query
 }
 
+// clientRequestID is the name that a client gives a request.
+const clientRequestID = "3fc99576-aa9e-4a13-972f-9566b169f79a"
+
 const unknownName, otherUnknown = "zzz_touchstone", "zzy_touchstone"
 
 // azureProbes are about extra parameters and the api-version (EXT, VER).
@@ -38,7 +41,9 @@ var azureProbes = []probe{
 			extra(f, "ignore", "ignore", unknownName, "1"),
 			extra(f, "allow", "allow", unknownName, "1"),
 			extra(f, "PASS-THROUGH", "PASS-THROUGH", unknownName, "1"),
+			extra(f, "ignore_eos", "", "ignore_eos", "true"),
 		}
+		out[6].wire.header["X-Ms-Client-Request-Id"] = []string{clientRequestID} // RSP-025
 		lower := extra(f, "case", "", unknownName, "1")
 		lower.wire.header = http.Header{"eXTRA-parameters": {"drop"}}
 		twice := extra(f, "twice", "", unknownName, "1")
@@ -51,6 +56,9 @@ var azureProbes = []probe{
 			extra(f, "n passed", "pass-through", "n", "2", "temperature", "1"),
 			extra(f, "stream_options", "", "stream", "true", "stream_options", `{"include_usage":true}`),
 			extra(f, "name", "error", "messages", `[{"role":"user","name":"anna","content":"hi"}]`),
+			extra(f, "logprobs", "", "logprobs", "true"),
+			extra(f, "logprobs passed", "pass-through", "logprobs", "1", "max_tokens", "4"),
+			extra(f, "logprobs true passed", "pass-through", "logprobs", "true", "max_tokens", "4"),
 			extra(f, "json dropped", "drop", "response_format", `{"type":"json_object"}`, "max_tokens", "64"),
 		}
 	}},

@@ -22,7 +22,7 @@ var bstProbes = []probe{
 	}},
 	{name: "best_of.candidates", tests: []string{"n", "logprobs", "seed"}, asks: func(f *Facts) []ask {
 		b := func() body {
-			return f.endless(body{"n": 4, "temperature": 1, "max_tokens": 8, "logprobs": 1, "seed": 7})
+			return f.endless(body{"n": 4, "temperature": 1, "max_tokens": 8, "seed": 7}.with(withLogprobs(f, 1)))
 		}
 		return []ask{{prompt: plainPrompt(f.Route), body: b()}, {prompt: plainPrompt(f.Route), body: b()}}
 	}},

@@ -60,7 +60,7 @@ var (
 	langchainGo = map[string]string{"User-Agent": "langchaingo/v0.1.14"}
 	langchainJS = map[string]string{"Accept": "application/json", "User-Agent": "langchainjs-openai/1.0.0"}
 	aiSDK       = map[string]string{"Accept": "*/*", "User-Agent": "ai/6.0.326 ai-sdk/provider-utils/4.0.65"}
-	azureREST   = map[string]string{"Accept": "application/json", "User-Agent": "azsdk-js-ai-inference-rest/1.0.0-beta.6", "X-Ms-Client-Request-Id": "3fc99576-aa9e-4a13-972f-9566b169f79a"}
+	azureREST   = map[string]string{"Accept": "application/json", "User-Agent": "azsdk-js-ai-inference-rest/1.0.0-beta.6", "X-Ms-Client-Request-Id": clientRequestID}
 )
 
 // recorded are the recordings of a client that go to a route of a dialect.

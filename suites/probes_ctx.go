@@ -1,10 +1,6 @@
 package suites
 
-import (
-	"strings"
-
-	"github.com/touchstone-llm/touchstone/schemas"
-)
+import "strings"
 
 // needBorder wants the context length and a prompt of known length whose
 // answer ends by itself, so that filling the context costs nothing.
@@ -16,6 +12,13 @@ func needBorder(f *Facts) string {
 		return "no prompt of known length is known whose answer ends by itself (K3)"
 	case f.Context <= f.Short.Prompted+shortTokens:
 		return "the context is too short to measure"
+	}
+	return ""
+}
+
+func needFiller(f *Facts) string {
+	if f.Filler.Tokens == 0 {
+		return "no prompt that nearly fills the context was found (K6)"
 	}
 	return ""
 }
@@ -44,12 +47,10 @@ var ctxProbes = []probe{
 		}
 		return out
 	}},
-	{name: "ctx.default", dialects: logDialects, routes: []schemas.Route{schemas.Completions}, needs: func(f *Facts) string {
-		if f.Filler.Tokens == 0 {
-			return "no prompt that nearly fills the context was found (K6)"
-		}
-		return ""
-	}, asks: func(f *Facts) []ask {
+	{name: "ctx.rest", dialects: notLlama, routes: chatOnly, needs: needFiller, asks: func(f *Facts) []ask {
+		return []ask{{prompt: f.Filler.Prompt, body: f.natural(body{"temperature": 0})}}
+	}},
+	{name: "ctx.default", dialects: logDialects, routes: completionsOnly, needs: needFiller, asks: func(f *Facts) []ask {
 		groups := len(strings.Fields(f.Filler.Prompt)) / 4
 		each := float64(f.Filler.Tokens) / float64(max(1, groups)) // a little too many: what begins the prompt counts in
 		more := int(float64(f.Context-1-f.Filler.Tokens) / each)

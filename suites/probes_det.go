@@ -71,6 +71,13 @@ var otherPath = map[schemas.Route]string{
 // Prompts after which many words may come first (DET-011).
 var openPrompts = map[schemas.Route]string{schemas.Completions: "One day", schemas.Chat: "Tell me a story."}
 
+// seeds are how many seeds are sent (DET-008); the first is sent three times
+// (DET-007).
+const (
+	seeds     = 8
+	firstSeed = 42
+)
+
 // draws are how many requests for drawn tokens are sent, of drawn choices each.
 const (
 	draws = 4
@@ -143,6 +150,21 @@ var detProbes = []probe{
 		alone := same
 		alone.label, alone.wire = "alone", wire{header: http.Header{"Connection": {"close"}}}
 		return []ask{alone, same, same, long, same, same, bad, same, same, long, same, bad, same, long, same, same}
+	}},
+	{name: "seeds", dialects: notLlama, tests: []string{"seed"}, asks: func(f *Facts) []ask {
+		var out []ask
+		for i := range seeds + 2 {
+			seed := firstSeed + i
+			if i >= seeds {
+				seed = firstSeed
+			}
+			b := body{"temperature": 1, "max_tokens": 32, "seed": seed}
+			if f.target.dialect() == DialectOpenAI { // shows what chance there is
+				b = b.with(withLogprobs(f, 1))
+			}
+			out = append(out, ask{prompt: openPrompts[f.Route], body: b})
+		}
+		return out
 	}},
 	// n: a choice that ends at once shows no token.
 	{name: "det.first", dialects: logDialects, tests: []string{"logprobs", "n"}, asks: func(f *Facts) []ask {

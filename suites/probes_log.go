@@ -33,6 +33,9 @@ var logProbes = []probe{
 	{name: "logprobs.chat", dialects: logDialects, routes: []schemas.Route{schemas.Chat}, tests: []string{"logprobs"}, asks: func(f *Facts) []ask {
 		return []ask{{prompt: plainPrompt(f.Route), body: f.greedy(capped).with(withLogprobs(f, 2))}}
 	}},
+	{name: "logprobs.chat.stream", dialects: []string{DialectOpenAI}, routes: []schemas.Route{schemas.Chat}, tests: []string{"logprobs"}, asks: func(f *Facts) []ask {
+		return []ask{{prompt: plainPrompt(f.Route), body: f.greedy(8).with(withLogprobs(f, 2)).with(body{"stream": true})}}
+	}},
 	{name: "logprobs.absurd", dialects: logDialects, tests: []string{"logprobs"}, asks: func(f *Facts) []ask {
 		return []ask{{prompt: plainPrompt(f.Route), body: f.greedy(1).with(withLogprobs(f, tooMany))}}
 	}},

@@ -30,6 +30,12 @@ var reqNegatives = []negative{
 	{clause: "REQ-044", probe: "bad.numbers", why: "a boolean is no integer", cases: []edit{set("max_tokens", "true"), set("n", "true")}},
 	{clause: "REQ-069", probe: "bad.numbers", why: "logprobs is an integer of at least 0", cases: each("logprobs", "-1", "1.5", `"5"`)},
 
+	{clause: "BST-012", probe: "bad.numbers", why: "best_of is at most 20", cases: each("best_of", "21")},
+	{clause: "LOG-017", probe: "bad.numbers", why: "top_logprobs without logprobs says nothing", cases: each("top_logprobs", "2")},
+	{clause: "LOG-018", probe: "bad.numbers", why: "top_logprobs lies in 0 to 20", apart: true, cases: []edit{
+		set("logprobs", "true", "top_logprobs", "21").called("top_logprobs 21"), set("logprobs", "true", "top_logprobs", "-1").called("top_logprobs -1")}},
+
+	{clause: "STR-030", probe: "bad.lists", why: "stream_options says how to stream, and nothing is streamed", cases: each("stream_options", `{"include_usage":true}`)},
 	{clause: "REQ-061", probe: "bad.lists", why: "stop holds strings", cases: each("stop", "[1]", "[null]", "{}")},
 	{clause: "REQ-062", probe: "bad.lists", why: "stop holds at most 4 strings", cases: each("stop", `["q1","q2","q3","q4","q5"]`)},
 	{clause: "REQ-068", probe: "bad.lists", why: "stop_token_ids is an array of integers", cases: each("stop_token_ids", "[1.5]", `["13"]`, "[true]", "13")},

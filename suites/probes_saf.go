@@ -42,6 +42,9 @@ var safProbes = []probe{
 		}})
 		return []ask{{body: b, wire: wire{bare: true}}}
 	}},
+	{name: "safety.off", beside: true, dialects: notOpenAI, needs: needTrigger, asks: func(f *Facts) []ask {
+		return []ask{{prompt: f.target.Safety.Prompt, body: f.greedy(8), wire: wire{to: unscreened}}}
+	}},
 	{name: "safety.answer", dialects: notOpenAI, needs: needWithheld, asks: func(f *Facts) []ask {
 		one := func(label string, more body) ask {
 			return ask{label: label, prompt: f.target.Safety.Answer, body: f.natural(f.greedy(shortTokens)).with(more)}

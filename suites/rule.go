@@ -26,6 +26,15 @@ type rule struct {
 	judge  func(*Case)
 }
 
+// sees leaves out what other deployments answered, unless the rule is about them.
+func (r *rule) sees(replies []*reply) []*reply {
+	beside := func(name string) bool { p := probeByName[name]; return p != nil && p.beside }
+	if slices.ContainsFunc(r.reads, beside) {
+		return replies
+	}
+	return slices.DeleteFunc(slices.Clone(replies), func(x *reply) bool { return beside(x.probe) })
+}
+
 // A Case is one clause before the judge on one route.
 type Case struct {
 	Route   schemas.Route

@@ -26,7 +26,7 @@ func azureGood(f *Facts) []transcript {
 	for _, name := range []string{"extra", "extra.chat", "extra.v1", "version", "version.v1"} {
 		for _, t := range replies(f, name, sixteen) {
 			switch t.label {
-			case "default", "error", "two", "ignore", "allow", "PASS-THROUGH", "twice", "n", "stream_options", "json dropped", "none", "query 1999-01-01", "query abc", "query ":
+			case "default", "error", "two", "ignore", "allow", "PASS-THROUGH", "twice", "n", "stream_options", "json dropped", "ignore_eos", "logprobs", "logprobs true passed", "none", "query 1999-01-01", "query abc", "query ":
 				refuse400(&t)
 			case "n passed":
 				like := plainly(f.Route, t.probe, nil, sixteen, sixteen)
@@ -35,6 +35,10 @@ func azureGood(f *Facts) []transcript {
 			switch t.label {
 			case "two":
 				t.body = `{"error":{"code":"x","message":"zzz_touchstone, zzy_touchstone are not allowed"}}`
+			case "known":
+				t.header.Set("X-Ms-Client-Request-Id", clientRequestID)
+			case "logprobs passed":
+				t.body = strings.Replace(t.body, `"logprobs":null`, `"logprobs":{"tokens":[" w00"]}`, 1)
 			case "json dropped":
 				t.status = http.StatusUnprocessableEntity
 			}

@@ -14,6 +14,15 @@ var ctxRules = []rule{
 	{clause: "CTX-003", reads: []string{"ctx"}, judge: beyondRefused},
 	{clause: "CTX-004", reads: []string{"words"}, judge: promptWhole},
 	{clause: "CTX-005", reads: []string{"ctx.default"}, judge: defaultCounts},
+	{clause: "CTX-006", reads: []string{"ctx.rest"}, judge: func(c *Case) {
+		for _, r := range c.sent("ctx.rest") {
+			if !r.ok() {
+				c.fail(r, "status", fmt.Sprintf("200: %d tokens are left, and max_tokens is left out", c.Facts.Context-c.Facts.Filler.Tokens), r.statusLine())
+			} else if n, ok := r.count("total_tokens"); ok && n > c.Facts.Context {
+				c.fail(r, "usage.total_tokens", fmt.Sprintf("at most %d, the context", c.Facts.Context), strconv.Itoa(n))
+			}
+		}
+	}},
 	{clause: "CTX-007", reads: []string{"ctx"}, judge: limitTold},
 	{clause: "CTX-008", reads: []string{"ctx"}, judge: choicesShareContext},
 	{clause: "CTX-009", reads: []string{"ctx"}, judge: contextErrorIsPlain},

@@ -19,6 +19,7 @@ func ctxGood(f *Facts) []transcript {
 		over("stream", body{"max_tokens": 60, "stream": true}),
 		over("beyond", body{"max_tokens": 1}),
 		labelledAs("n", plainly(f.Route, "ctx", body{"max_tokens": 59, "n": 2}, short, short)),
+		plainly(f.Route, "ctx.rest", body{"temperature": 0}, short),
 		refusal("ctx.default", body{"temperature": 0}, "max_tokens", "This model's maximum context length is 64 tokens."),
 	}
 	for _, words := range []int{32, 800} {
@@ -41,6 +42,8 @@ var ctxFaults = []fault{
 	{clause: "CTX-004", probe: "filler", from: `"prompt_tokens":801`, to: `"prompt_tokens":64`},
 	{clause: "CTX-005", probe: "ctx.default", edit: fails500},
 	{clause: "CTX-005", probe: "ctx.default", edit: says("length", words(capped)...)},
+	{clause: "CTX-006", dialect: azure, route: schemas.Chat, probe: "ctx.rest", edit: refuse400},
+	{clause: "CTX-006", dialect: DialectOpenAI, route: schemas.Chat, probe: "ctx.rest", from: `"total_tokens":8`, to: `"total_tokens":80`},
 	{clause: "CTX-007", probe: "ctx", label: "over", from: "64", to: "some"},
 	{clause: "CTX-008", probe: "ctx", label: "n", edit: func(t *transcript) {
 		*t = labelledAs("n", refusal(t.probe, t.sent, "max_tokens", "2 times 64 tokens are too many"))

@@ -20,6 +20,9 @@ var detRules = []rule{
 		sameAs("det", "reversed", "the order of members has no meaning"),
 		sameAs("det", "indented", "white space has no meaning"))},
 	{clause: "DET-006", reads: []string{"det", "det.long"}, judge: fewerBeginMore},
+	{clause: "DET-007", reads: []string{"seeds"}, judge: seedRepeats},
+	{clause: "DET-008", reads: []string{"seeds"}, judge: seedsDiffer},
+	{clause: "DET-009", reads: plain, all: true, judge: fingerprintStays},
 	{clause: "DET-010", reads: []string{"n3", "best_of.candidates"}, judge: choicesDiffer},
 	{clause: "DET-011", reads: []string{"det.first", "det.draw"}, judge: temperatureOne},
 	{clause: "DET-012", reads: []string{"det"}, judge: sameAs("det", "tiny top_p", "a tiny top_p takes the most likely token")},
@@ -142,6 +145,72 @@ func choicesDiffer(c *Case) {
 	}
 	c.fail(equal, "choices", fmt.Sprintf("choices drawn each for itself (that all are equal has a probability below %g)", byChance),
 		strconv.Quote(shorten(equal.text(equal.choices()[0]), 60))+" in all of them")
+}
+
+func seedRepeats(c *Case) {
+	var one *reply
+	for _, r := range c.answers("seeds") {
+		switch {
+		case r.number("seed", 0) != firstSeed:
+		case one == nil:
+			one = r
+		case r.firstText() != one.firstText():
+			c.fail(r, textPath[c.Route], strconv.Quote(around(one.firstText(), r.firstText()))+", as in "+one.ID+" with the same seed", strconv.Quote(around(r.firstText(), one.firstText())))
+		}
+	}
+}
+
+func seedsDiffer(c *Case) {
+	seen := map[int]*reply{}
+	for _, r := range c.answers("seeds") {
+		seen[r.number("seed", 0)] = r
+	}
+	if len(seen) < seeds {
+		c.inconclusive("%d of %d seeds were answered", len(seen), seeds)
+		return
+	}
+	one := seen[firstSeed]
+	for _, r := range seen {
+		if r.firstText() != one.firstText() {
+			return
+		}
+	}
+	lps, _, ok := logprobs(one.choices()[0])
+	if !ok || repeatedByChance(sum(lps), seeds) {
+		c.inconclusive("all %d answers are equal, which may be chance: log probabilities do not show that it has less than %g", seeds, byChance)
+		return
+	}
+	c.fail(one, textPath[c.Route], fmt.Sprintf("other answers to other seeds (that %d are equal has a probability below %g)", seeds, byChance), strconv.Quote(shorten(one.firstText(), 60))+" to all of them")
+}
+
+func fingerprintStays(c *Case) {
+	var one *reply
+	for _, r := range c.every(func(r *reply) bool { return r.ok() && (r.doc.IsObject() || len(r.chunks) > 0) && r.isCompletion() }, "no answer came") {
+		v := r.fingerprint()
+		switch {
+		case v == "":
+		case one == nil:
+			one = r
+		case v != one.fingerprint():
+			c.fail(r, "system_fingerprint", strconv.Quote(one.fingerprint())+", as in "+one.ID, strconv.Quote(v))
+		}
+	}
+	if one == nil {
+		c.note("no system_fingerprint")
+	}
+}
+
+// fingerprint is the first system_fingerprint of an answer, "" for none.
+func (r *reply) fingerprint() string {
+	if v := r.doc.Get("system_fingerprint"); v.Str != "" {
+		return v.Str
+	}
+	for _, ck := range r.chunks {
+		if v := ck.doc.Get("system_fingerprint"); v.Str != "" {
+			return v.Str
+		}
+	}
+	return ""
 }
 
 // firstTop is the distribution of the first token of an answer. Tokens that

@@ -5,6 +5,8 @@ import (
 	"math"
 	"strings"
 	"testing"
+
+	"github.com/touchstone-llm/touchstone/schemas"
 )
 
 // detGood is what a good target answers to the probes of DET.
@@ -46,6 +48,13 @@ func detGood(f *Facts) []transcript {
 		return t
 	}
 	ts = append(ts, first("1", -0.5, -0.94), first("0.7", -0.3, -1.9), first("default", -0.5, -0.94))
+	for i, a := range asksOf(f, "seeds") {
+		m := made{pieces: append(words(31), fmt.Sprintf(" %d", i%seeds*(1-i/seeds))), reason: "length"}
+		if f.target.dialect() == DialectOpenAI {
+			m.logprobs = flat(32, -1)
+		}
+		ts = append(ts, answering(f, "seeds", a, plainly(f.Route, "", nil, m)))
+	}
 	drawn := made{pieces: []string{" a"}, reason: "length"}
 	return append(ts, plainly(f.Route, "det.draw", body{"n": 2, "max_tokens": 1}, drawn, made{[]string{"b"}, "length", nil}))
 }
@@ -61,6 +70,13 @@ var detFaults = []fault{
 	{clause: "DET-005", probe: "det", label: "indented", edit: fails500},
 	{clause: "DET-006", probe: "det", label: "8", from: " w03", to: " x03"},
 	{clause: "DET-006", probe: "det.long", label: "32", from: " w03", to: " x03"},
+	{clause: "DET-007", dialect: DialectOpenAI, probe: "seeds", edit: onlyOnce(func(t *transcript) { t.body = strings.Replace(t.body, " w03", " x03", 1) })},
+	{clause: "DET-008", dialect: DialectOpenAI, probe: "seeds", edit: func(t *transcript) {
+		*t = answering(&Facts{Route: schemas.Completions}, "seeds", ask{wire: wire{}, body: t.sent}, plainly(schemas.Completions, "seeds", t.sent, made{words(32), "length", flat(32, -1)}))
+	}},
+	{clause: "DET-009", dialect: DialectOpenAI, edit: func(t *transcript) {
+		t.body = strings.Replace(t.body, `"id":"cmpl-`, `"system_fingerprint":"fp`+fmt.Sprint(len(t.body)%7)+`","id":"cmpl-`, 1)
+	}},
 	{clause: "DET-010", edit: func(t *transcript) {
 		switch t.probe {
 		case "n3", "best_of.candidates":

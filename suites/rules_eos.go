@@ -18,6 +18,12 @@ var eosRules = []rule{
 	{clause: "EOS-004", reads: []string{"eos.text"}, judge: textIsFalse},
 	{clause: "EOS-005", reads: []string{"stop", "stop_ids"}, judge: stopsInForce},
 	{clause: "EOS-006", judge: falseBeginsTrue},
+	{clause: "EOS-007", reads: []string{"extra"}, judge: func(c *Case) {
+		if r := c.labelled("extra", "ignore_eos"); r != nil {
+			c.wantRefusal(r, "ignore_eos is an extra parameter (C48)")
+		}
+		c.wantOK("extra", "pass known", "ignore_eos is passed through") // EXT-004 looks at its effect
+	}},
 }
 
 // of returns the answered replies to the calibration requests of a name.

@@ -25,5 +25,7 @@ var eosFaults = []fault{
 	{clause: "EOS-004", probe: "eos.text", edit: says("length", words(shortTokens)...)},
 	{clause: "EOS-005", probe: "stop", edit: says("length", words(longTokens)...)},
 	{clause: "EOS-005", probe: "stop_ids", edit: says("length", words(idTokens)...)},
+	{clause: "EOS-007", dialect: azure, probe: "extra", label: "ignore_eos", edit: accept200},
+	{clause: "EOS-007", dialect: azure, probe: "extra", label: "pass known", edit: refuse400},
 	{clause: "EOS-006", probe: "short.endless", from: `Yes`, to: `No`},
 }

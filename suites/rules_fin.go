@@ -7,11 +7,14 @@ import (
 	"strings"
 
 	"github.com/tidwall/gjson"
+
+	"github.com/touchstone-llm/touchstone/schemas"
 )
 
 // finRules judge why an answer ended (FIN).
 var finRules = []rule{
 	{clause: "FIN-001", reads: append([]string{"greedy.stream"}, plain...), all: true, judge: knownReasons},
+	{clause: "FIN-002", reads: append([]string{"greedy.stream"}, plain...), all: true, judge: listedReasons},
 	{clause: "FIN-003", reads: plain, all: true, judge: lengthMeansCapped},
 	{clause: "FIN-004", reads: []string{"stop"}, all: true, judge: stopWithinCap},
 	{clause: "FIN-005", reads: []string{"cap1"}, judge: oneTokenIsLength},
@@ -59,6 +62,24 @@ func knownReasons(c *Case) {
 			return // FIN-012
 		}
 		if v.Type != gjson.String || !slices.Contains(known, v.Str) {
+			c.fail(r, where, "one of "+strings.Join(known, ", "), show(v))
+		}
+	})
+}
+
+// listedReasons is knownReasons by the lists of Azure and OpenAI. Azure's is open
+// (C19): more is a finding under strict alone.
+func listedReasons(c *Case) {
+	known := []string{"stop", "length", "content_filter", "tool_calls"}
+	if c.dialect() == DialectOpenAI {
+		known = append(known, "function_call")
+	}
+	c.allReasons(func(r *reply, where string, v gjson.Result) {
+		switch {
+		case v.Raw == `""` || slices.Contains(known, v.Str): // "" is the matter of FIN-012
+		case v.Type == gjson.String && c.dialect() == DialectAzureInference && c.Profile != schemas.Strict:
+			c.note("the reason %s", v.Raw)
+		default:
 			c.fail(r, where, "one of "+strings.Join(known, ", "), show(v))
 		}
 	})

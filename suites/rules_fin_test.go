@@ -7,6 +7,8 @@ import (
 // finFaults are what breaks each clause of FIN.
 var finFaults = []fault{
 	{clause: "FIN-001", probe: "short", from: `"stop"`, to: `"eos"`},
+	{clause: "FIN-002", dialect: DialectOpenAI, probe: "short", from: `"stop"`, to: `"eos"`},
+	{clause: "FIN-002", dialect: azure, probe: "short", from: `"finish_reason":"stop"`, to: `"finish_reason":1`},
 	{clause: "FIN-003", probe: "short", from: `"stop"`, to: `"length"`},
 	{clause: "FIN-004", probe: "short", edit: func(t *transcript) { t.sent["max_tokens"] = 2 }},
 	{clause: "FIN-005", probe: "cap1", from: `"length"`, to: `"stop"`},

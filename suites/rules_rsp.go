@@ -22,7 +22,8 @@ var plain = []string{"n3", "nonce", "model"}
 // rspRules judge the shape of answers that are not streamed (RSP).
 var rspRules = []rule{
 	{clause: "RSP-001", reads: plain, all: true, judge: oneJSONDocument},
-	{clause: "RSP-002", reads: plain, all: true, judge: requiredMembers},
+	{clause: "RSP-002", reads: plain, all: true, judge: members("id", "object", "created", "model", "choices", "usage")},
+	{clause: "RSP-003", reads: plain, all: true, judge: members("id", "object", "created", "model", "choices")},
 	{clause: "RSP-004", reads: plain, all: true, judge: uniqueIDs},
 	{clause: "RSP-005", reads: plain, all: true, judge: idFormat},
 	{clause: "RSP-006", reads: plain, all: true, judge: objectIs(schemas.Completions, "text_completion")},
@@ -43,6 +44,8 @@ var rspRules = []rule{
 	{clause: "RSP-021", reads: []string{"nonce"}, judge: noEcho},
 	{clause: "RSP-022", reads: append([]string{"best_of.less"}, plain...), all: true, judge: errorOrChoices},
 	{clause: "RSP-023", reads: plain, all: true, judge: validUnicode},
+	{clause: "RSP-024", reads: plain, all: true, judge: requestID},
+	{clause: "RSP-025", reads: []string{"extra"}, judge: clientIDComesBack},
 	{clause: "RSP-026", reads: plain, all: true, judge: integersAreIntegers},
 	{clause: "RSP-027", reads: plain, all: true, judge: oneFraming},
 }
@@ -70,16 +73,41 @@ func oneJSONDocument(c *Case) {
 	}
 }
 
-func requiredMembers(c *Case) {
-	for _, r := range c.allAnswers() {
-		for _, k := range []string{"id", "object", "created", "model", "choices", "usage"} {
-			if k == "model" && c.Profile == schemas.Paper && c.Route == schemas.Completions {
-				continue // C17: the document's own example has none
-			}
-			if !r.doc.Get(k).Exists() {
-				c.fail(r, k, "present", "absent")
+// members expects members of every answer.
+func members(names ...string) func(*Case) {
+	return func(c *Case) {
+		for _, r := range c.allAnswers() {
+			for _, k := range names {
+				if k == "model" && c.Profile == schemas.Paper && c.Route == schemas.Completions && c.dialect() == DialectLlamaV1 {
+					continue // C17: the document's own example has none
+				}
+				if !r.doc.Get(k).Exists() {
+					c.fail(r, k, "present", "absent")
+				}
 			}
 		}
+	}
+}
+
+func requestID(c *Case) {
+	for _, r := range c.allAnswers() {
+		h := r.Response.Header
+		if h.Get("x-ms-request-id") == "" && h.Get("x-request-id") == "" && h.Get("apim-request-id") == "" {
+			c.fail(r, "header x-ms-request-id", "an id of the request, here or in x-request-id or apim-request-id", "absent")
+		}
+	}
+}
+
+func clientIDComesBack(c *Case) {
+	r := c.labelled("extra", "known")
+	if r == nil {
+		return
+	}
+	switch got := r.Response.Header.Get("x-ms-client-request-id"); got {
+	case clientRequestID:
+		c.note("it comes back")
+	default:
+		c.fail(r, "header x-ms-client-request-id", clientRequestID+", as it was sent", strconv.Quote(got))
 	}
 }
 

@@ -25,6 +25,13 @@ var safRules = []rule{
 	{clause: "SAF-014", all: true, judge: promptResults},
 	{clause: "SAF-015", reads: []string{"safety.prompt"}, judge: allPathsFilter},
 	{clause: "SAF-016", reads: plain, all: true, judge: harmlessPasses},
+	{clause: "SAF-017", reads: []string{"safety.off"}, judge: func(c *Case) {
+		for _, r := range c.sent("safety.off") {
+			if !r.ok() || r.choices()[0].Get("finish_reason").Str == "content_filter" {
+				c.fail(r, "status", "200 with the answer: content safety is switched off", r.statusLine())
+			}
+		}
+	}},
 	{clause: "SAF-018", reads: []string{"safety.earlier"}, judge: earlierSeen},
 	{clause: "SAF-020", reads: []string{"safety.answer"}, judge: filteredUsage},
 }

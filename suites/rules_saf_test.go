@@ -20,11 +20,12 @@ func safGood(f *Facts) []transcript {
 		filtered("safety.prompt", "plain", body{}),
 		filtered("safety.prompt", "stream", body{"stream": true}),
 		filtered("safety.prompt", "bare", body{}),
+		plainly(f.Route, "safety.off", body{}, made{words(8), "length", nil}),
 		labelledAs("plain", plainly(f.Route, "safety.answer", body{"max_tokens": 64}, m)),
 		labelledAs("stream", streamly(f.Route, "safety.answer", body{"max_tokens": 64}, m)),
 		labelledAs("logprobs", plainly(f.Route, "safety.answer", body{"max_tokens": 64, "logprobs": 1}, logs)),
 	}
-	ts[3].body = strings.Replace(ts[3].body, `"usage"`, `"prompt_filter_results":[{"prompt_index":0,"content_filter_results":{}}],"usage"`, 1)
+	ts[4].body = strings.Replace(ts[4].body, `"usage"`, `"prompt_filter_results":[{"prompt_index":0,"content_filter_results":{}}],"usage"`, 1)
 	if f.Route == schemas.Chat {
 		ts = append(ts, filtered("safety.earlier", "", body{}))
 	}
@@ -48,6 +49,7 @@ var safFaults = []fault{
 	{clause: "SAF-014", dialect: DialectAzureInference, probe: "safety.answer", label: "plain", from: `"prompt_index":0,`, to: ``},
 	{clause: "SAF-015", probe: "safety.prompt", label: "bare", edit: says("stop", "Yes.")},
 	{clause: "SAF-016", probe: "bad.stream", from: `"code":null`, to: `"code":"content_filter"`},
+	{clause: "SAF-017", probe: "safety.off", edit: refuse400},
 	{clause: "SAF-018", route: schemas.Chat, probe: "safety.earlier", edit: func(t *transcript) { t.status = 200 }},
 	{clause: "SAF-020", probe: "safety.answer", label: "plain", from: `"total_tokens"`, to: `"tokens"`},
 }

@@ -48,11 +48,14 @@ var strRules = []rule{
 	{clause: "STR-025", reads: []string{"bad.stream"}, judge: refusalIsPlain},
 	{clause: "STR-028", reads: []string{"disconnect"}, judge: disconnectFrees},
 	{clause: "STR-029", reads: streamed, all: true, judge: commentsRecorded},
+	{clause: "STR-031", reads: []string{"usage.stream"}, judge: usageChunk},
+	{clause: "STR-032", reads: append([]string{"usage.stream"}, streamed...), all: true, judge: usageOnce},
 	{clause: "STR-033", reads: streamed, all: true, judge: usageRecorded},
 	{clause: "STR-034", reads: streamed, all: true, judge: emptyChoices},
 	{clause: "STR-035", reads: []string{"logprobs", "logprobs.stream"}, judge: streamedLogprobs},
 	{clause: "STR-036", reads: streamed, all: true, judge: properEnd},
 	{clause: "STR-037", reads: streamed, judge: chunkCount},
+	{clause: "STR-038", reads: streamed, all: true, judge: annotationsRecorded},
 	{clause: "STR-039", reads: streamed, all: true, judge: emptyLastChunk},
 	{clause: "STR-040", reads: []string{"together"}, judge: streamsApart},
 }
@@ -522,6 +525,51 @@ func usageRecorded(c *Case) {
 			c.note("usage on the last chunk")
 		default:
 			c.note("usage on several chunks")
+		}
+	}
+}
+
+// usageChunk looks for the chunk that include_usage asks for.
+func usageChunk(c *Case) {
+	for _, r := range c.streams("usage.stream") {
+		last := r.chunks[len(r.chunks)-1]
+		choices, usage := last.doc.Get("choices"), last.doc.Get("usage")
+		if !choices.IsArray() || len(choices.Array()) > 0 {
+			c.fail(r, event(last.event)+", choices", "[] in the last chunk: include_usage is true", show(choices))
+		}
+		for _, name := range []string{"prompt_tokens", "completion_tokens", "total_tokens"} {
+			if v := usage.Get(name); v.Type != gjson.Number {
+				c.fail(r, event(last.event)+", usage."+name, "a number in the last chunk: include_usage is true", show(v))
+			}
+		}
+	}
+}
+
+// usageOnce expects usage in one chunk where it was asked for, and in none where
+// it was not (C52).
+func usageOnce(c *Case) {
+	for _, r := range c.wholeStreams() {
+		asked := r.req.Get("stream_options.include_usage").Bool()
+		for i, ck := range r.chunks {
+			v := ck.doc.Get("usage")
+			last := i == len(r.chunks)-1
+			switch {
+			case asked && !last && (v.IsObject() || c.Profile == schemas.Strict && !v.Exists()):
+				c.fail(r, event(ck.event)+", usage", "null before the last chunk", show(v))
+			case !asked && last && len(ck.doc.Get("choices").Array()) == 0 && v.IsObject():
+				c.fail(r, event(ck.event)+", usage", "no usage chunk: none was asked for", show(v))
+			}
+		}
+	}
+}
+
+// annotationsRecorded looks for chunks of a filter that runs behind the stream.
+func annotationsRecorded(c *Case) {
+	for _, r := range c.wholeStreams() {
+		for _, ck := range r.chunks {
+			if ck.doc.Get("id").Str == "" && ck.doc.Get("object").Str == "" && ck.doc.Get("choices.0").Exists() && !ck.doc.Get("choices.0.delta").Exists() {
+				c.note("annotation chunks")
+			}
 		}
 	}
 }

@@ -46,6 +46,10 @@ var strFaults = []fault{
 		t.status, t.header, t.body = 200, sseHeader(), "data: {\"error\":{\"message\":\"n\"}}\n\ndata: [DONE]\n\n"
 	}},
 	{clause: "STR-028", probe: "reconnect", edit: func(t *transcript) { t.status, t.body = 429, `{"error":{"message":"busy"}}` }},
+	{clause: "STR-031", dialect: DialectOpenAI, probe: "usage.stream", from: `"choices":[],"usage"`, to: `"choices":[],"used"`},
+	{clause: "STR-031", dialect: DialectOpenAI, probe: "usage.stream", from: `"choices":[],"usage"`, to: `"choices":[{"index":0,"text":"","finish_reason":"length"}],"usage"`},
+	{clause: "STR-032", dialect: DialectOpenAI, probe: "usage.stream", from: `"choices":[{`, to: `"usage":{"total_tokens":1},"choices":[{`},
+	{clause: "STR-032", dialect: DialectOpenAI, probe: "greedy.stream", from: "data: [DONE]", to: "data: {\"choices\":[],\"usage\":{\"total_tokens\":21}}\n\ndata: [DONE]"},
 	{clause: "STR-034", probe: "greedy.stream", edit: func(t *transcript) {
 		t.body = `data: {"id":"x","choices":[]}` + "\n\n" + t.body
 	}},

@@ -22,7 +22,9 @@ var useRules = []rule{
 	{clause: "USE-008", reads: []string{"words"}, across: true, judge: templateCounts},
 	{clause: "USE-009", reads: []string{"usage.stream"}, judge: streamUsage},
 	{clause: "USE-010", reads: []string{"usage.stream.n"}, judge: streamUsageSums},
+	{clause: "USE-011", reads: []string{"prompt.batch"}, judge: batchPrompts},
 	{clause: "USE-012", reads: plain, all: true, judge: textHasTokens},
+	{clause: "USE-013", reads: append([]string{"usage.stream"}, plain...), all: true, judge: detailsAgree},
 	{clause: "USE-014", reads: []string{"best_of.less", "bad.stream"}, all: true, judge: refusalWithoutUsage},
 }
 
@@ -248,6 +250,49 @@ func streamUsageSums(c *Case) {
 		case u.Get("completion_tokens").Int() != int64(limit*len(indices)):
 			c.fail(s, "usage.completion_tokens", fmt.Sprintf("%d: %d choices of %d tokens", limit*len(indices), len(indices), limit), show(u.Get("completion_tokens")))
 		}
+	}
+}
+
+func batchPrompts(c *Case) {
+	want := 0
+	for _, label := range []string{"first", "second", "batch"} {
+		r := c.answeredAs("prompt.batch", label)
+		if r == nil {
+			return
+		}
+		n, ok := r.count("prompt_tokens")
+		switch {
+		case !ok:
+			c.inconclusive("usage does not count the prompt (USE-001)")
+			return
+		case label != "batch":
+			want += n
+		case n != want:
+			c.fail(r, "usage.prompt_tokens", fmt.Sprintf("%d, the sum of both prompts alone", want), strconv.Itoa(n))
+		}
+	}
+}
+
+// detailsAgree compares the details of usage with what they are details of.
+func detailsAgree(c *Case) {
+	any := false
+	for _, r := range c.every(func(r *reply) bool { return r.ok() && (r.doc.IsObject() || len(r.chunks) > 0) }, "no answer came") {
+		where, usages := r.usages()
+		for i, u := range usages {
+			for _, d := range [][2]string{{"prompt_tokens_details.cached_tokens", "prompt_tokens"}, {"completion_tokens_details.reasoning_tokens", "completion_tokens"}} {
+				part, whole := u.Get(d[0]), u.Get(d[1])
+				if !part.Exists() || part.Type == gjson.Null {
+					continue
+				}
+				any = true
+				if part.Type != gjson.Number || part.Int() < 0 || part.Int() > whole.Int() {
+					c.fail(r, where[i]+"."+d[0], "0 to "+show(whole)+", that of "+d[1], show(part))
+				}
+			}
+		}
+	}
+	if !any {
+		c.note("no usage has details")
 	}
 }
 

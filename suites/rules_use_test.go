@@ -26,8 +26,8 @@ func useGood(f *Facts) []transcript {
 	}
 	sixteen, eight := made{words(capped), "length", nil}, made{words(8), "length", nil}
 	return append(ts,
-		usage(streamly(f.Route, "usage.stream", body{"temperature": 0, "max_tokens": capped}, sixteen), capped),
-		usage(streamly(f.Route, "usage.stream.n", body{"n": 2, "max_tokens": 8}, eight, eight), 16),
+		usage(streamly(f.Route, "usage.stream", body{"temperature": 0, "max_tokens": capped, "stream_options": body{"include_usage": true}}, sixteen), capped),
+		usage(streamly(f.Route, "usage.stream.n", body{"n": 2, "max_tokens": 8, "stream_options": body{"include_usage": true}}, eight, eight), 16),
 	)
 }
 
@@ -53,6 +53,9 @@ var useFaults = []fault{
 	{clause: "USE-008", route: schemas.Chat, probe: "words", edit: func(t *transcript) { t.body = strings.Replace(t.body, `"prompt_tokens":`, `"prompt_tokens":1,"x":`, 1) }},
 	{clause: "USE-009", probe: "usage.stream", from: `"completion_tokens":16`, to: `"completion_tokens":17`},
 	{clause: "USE-010", probe: "usage.stream.n", from: `"completion_tokens":16`, to: `"completion_tokens":8`},
+	{clause: "USE-011", dialect: DialectOpenAI, probe: "prompt.batch", label: "batch", from: `"prompt_tokens":10`, to: `"prompt_tokens":5`},
+	{clause: "USE-013", dialect: DialectOpenAI, probe: "control", from: `"prompt_tokens":5`, to: `"prompt_tokens":5,"prompt_tokens_details":{"cached_tokens":6}`},
+	{clause: "USE-013", dialect: azure, probe: "control", from: `"prompt_tokens":5`, to: `"prompt_tokens":5,"completion_tokens_details":{"reasoning_tokens":-1}`},
 	{clause: "USE-012", probe: "control", from: `"completion_tokens":16`, to: `"completion_tokens":0`},
 	{clause: "USE-014", probe: "best_of.less", from: `{"error":`, to: `{"usage":{"total_tokens":0},"error":`},
 }

@@ -288,7 +288,7 @@ func (k *check) judge(ctx context.Context, c schemas.Clause) (v reports.Verdict)
 			}
 		}
 		rulings = append(rulings, (&Case{
-			Route: route, Profile: k.opts.Profile, Facts: f, replies: k.inOrder(route), elsewhere: elsewhere,
+			Route: route, Profile: k.opts.Profile, Facts: f, replies: rule.sees(k.inOrder(route)), elsewhere: elsewhere,
 			why: func(probe string) string { return k.futures.why(route, probe) },
 		}).rule(rule, c.Level(k.opts.Profile)))
 	}

@@ -23,6 +23,8 @@ type session struct {
 	target Target
 	opts   Options
 	client *exchange.Client
+	// others are the clients of the other deployments, by what an ask names them.
+	others map[string]*exchange.Client
 	gov    *governor
 	facts  map[schemas.Route]*Facts
 
@@ -32,19 +34,33 @@ type session struct {
 }
 
 func newSession(t Target, o Options) (*session, error) {
-	client, err := exchange.NewClient(exchange.Options{
-		BaseURL:   t.BaseURL,
-		Key:       t.Key,
-		Header:    t.Header,
-		TLS:       t.TLS,
-		UserAgent: "touchstone/" + o.Version,
-		Timeout:   o.Timeout,
-	})
+	connect := func(t Target) (*exchange.Client, error) {
+		return exchange.NewClient(exchange.Options{
+			BaseURL:   t.BaseURL,
+			Key:       t.Key,
+			Header:    t.Header,
+			TLS:       t.TLS,
+			UserAgent: "touchstone/" + o.Version,
+			Timeout:   o.Timeout,
+		})
+	}
+	client, err := connect(t)
 	if err != nil {
 		return nil, configError("%v", err)
 	}
+	others := map[string]*exchange.Client{}
+	if t.Limited != nil {
+		if others[limited], err = connect(t.beside(t.Limited.Beside)); err != nil {
+			return nil, configError("limited: %v", err)
+		}
+	}
+	if t.Unscreened != nil {
+		if others[unscreened], err = connect(t.beside(*t.Unscreened)); err != nil {
+			return nil, configError("unscreened: %v", err)
+		}
+	}
 	return &session{
-		target: t, opts: o, client: client, gov: newGovernor(o.Concurrency, o.Budget),
+		target: t, opts: o, client: client, others: others, gov: newGovernor(o.Concurrency, o.Budget),
 		facts: map[schemas.Route]*Facts{}, sent: map[string]int{},
 	}, nil
 }
@@ -95,14 +111,17 @@ const longest = 64 << 10
 func (s *session) askAs(ctx context.Context, id exchangeID, do manner, a ask, once bool, opts ...exchange.Option) *reply {
 	x, visit := s.replayed(id), exchangeID{id.route, id.probe, fetched, 1}
 	if x == nil {
-		req := s.request(id.route, a)
+		req, client := s.request(id.route, a), s.client
+		if a.wire.to != "" {
+			client = s.others[a.wire.to]
+		}
 		if a.canary {
 			defer s.listen(&req, visit)()
 		}
-		if why := s.gov.spend(ctx); why != "" {
+		if why := s.gov.spend(ctx, a.wire.to == ""); why != "" {
 			x = &exchange.Exchange{ID: id.String(), Started: time.Now(), Request: req, Error: why}
 		} else {
-			x = do(ctx, once, func() *exchange.Exchange { return s.client.Do(ctx, id.String(), req, opts...) })
+			x = do(ctx, once, func() *exchange.Exchange { return client.Do(ctx, id.String(), req, opts...) })
 		}
 		if len(x.Request.Body) > longest {
 			x.Request.Body = append(bytes.Clone(x.Request.Body[:1024]), "…"...)

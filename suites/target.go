@@ -49,9 +49,54 @@ type Target struct {
 	// Features are optional parameters that the owner says the target honours,
 	// such as best_of: to refuse one is then a fail, and not unsupported.
 	Features []string
+	// Limited is a deployment whose quota may be exhausted, and Unscreened one with
+	// content safety switched off; nil where there is none.
+	Limited    *Limited
+	Unscreened *Beside
 	// Deployments are names that the header azureml-model-deployment chooses
 	// between (DEP-033).
 	Deployments []string
+}
+
+// A Beside is another deployment of the same service, for what must not be done
+// to the one under test. What is empty is the target's own.
+type Beside struct {
+	BaseURL, Key, SecondKey string
+	// Header is set over that of the target, such as azureml-model-deployment.
+	Header http.Header
+}
+
+// Limited is a deployment that the harness may exhaust, again and again.
+type Limited struct {
+	Beside
+	// Requests, 1 to 40, and Tokens, 60 to 4000 or 0 for unknown, are what its
+	// quota admits in one Window, a minute where that is 0.
+	Requests, Tokens int
+	Window           time.Duration
+}
+
+// Bounds of what is sent to exhaust a quota.
+const (
+	mostExhausted  = 40
+	fewestTokens   = 60
+	mostExhaustion = 4_000
+)
+
+func (l *Limited) check(t *Target) error {
+	if l.Window == 0 {
+		l.Window = time.Minute
+	}
+	switch {
+	case cmp.Or(l.BaseURL, t.BaseURL) == t.BaseURL && len(l.Header) == 0:
+		return configError("limited: it is the target itself, whose quota is never exhausted; give another url, or headers")
+	case l.Requests < 1 || l.Requests > mostExhausted:
+		return configError("limited.requests: %d is not 1 to %d in a window", l.Requests, mostExhausted)
+	case l.Tokens != 0 && (l.Tokens < fewestTokens || l.Tokens > mostExhaustion):
+		return configError("limited.tokens: %d is not %d to %d in a window, or 0 for unknown", l.Tokens, fewestTokens, mostExhaustion)
+	case l.Window < 0 || l.Window > 2*time.Minute:
+		return configError("limited.window: %s is not 0 to 2m", l.Window)
+	}
+	return nil
 }
 
 // Safety is what content safety filters: harmless to send, and known to the
@@ -142,7 +187,14 @@ func (t *Target) check() error {
 	if t.Kind != "" && !slices.Contains(Kinds, t.Kind) {
 		return configError("kind: %q is none of %v", t.Kind, Kinds)
 	}
-	for claim, made := range map[string]bool{"second-key": t.SecondKey != "", "foreign-key": t.ForeignKey != "", "deployments": len(t.Deployments) > 0} {
+	if t.Limited != nil {
+		l := *t.Limited
+		if err := l.check(t); err != nil {
+			return err
+		}
+		t.Limited = &l
+	}
+	for claim, made := range map[string]bool{"quota": t.Limited != nil, "unscreened": t.Unscreened != nil, "second-key": t.SecondKey != "", "foreign-key": t.ForeignKey != "", "deployments": len(t.Deployments) > 0} {
 		if made && !t.claims(claim) {
 			t.Claims = append(slices.Clone(t.Claims), claim)
 		} else if !made && t.claims(claim) {
@@ -220,7 +272,27 @@ func (t Target) claims(name string) bool { return slices.Contains(t.Claims, name
 
 // secrets are what must not reach a result.
 func (t Target) secrets() []string {
-	return slices.DeleteFunc([]string{t.Key, t.SecondKey, t.ForeignKey}, func(s string) bool { return s == "" })
+	all := []string{t.Key, t.SecondKey, t.ForeignKey}
+	if t.Limited != nil {
+		all = append(all, t.Limited.Key, t.Limited.SecondKey)
+	}
+	if t.Unscreened != nil {
+		all = append(all, t.Unscreened.Key)
+	}
+	return slices.DeleteFunc(all, func(s string) bool { return s == "" })
+}
+
+// beside is the target with what is different of another deployment.
+func (t Target) beside(b Beside) Target {
+	t.BaseURL, t.Key, t.SecondKey = cmp.Or(b.BaseURL, t.BaseURL), cmp.Or(b.Key, t.Key), cmp.Or(b.SecondKey, t.SecondKey)
+	t.Header = maps.Clone(t.Header)
+	if t.Header == nil {
+		t.Header = http.Header{}
+	}
+	for name, v := range b.Header {
+		t.Header[name] = v
+	}
+	return t
 }
 
 // featured is the first of the parameters that the owner claims, "" if none.
