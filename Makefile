@@ -5,8 +5,9 @@ BIN      := bin/touchstone
 PROFILE  ?= interop
 OUT      ?= reports/check
 SOAK     ?= 10m
+MUTATIONS ?= 10000
 
-.PHONY: build check test test-clients mutants lint bench bench-serve soak-serve bench-load fmt fuzz invariance soak golden asm tidy clean model model-eval
+.PHONY: build check test test-clients mutants mutate lint bench bench-serve soak-serve bench-load fmt fuzz invariance soak golden asm tidy clean model model-eval
 
 build: ## build bin/touchstone
 	$(GO) build -o $(BIN) .
@@ -26,6 +27,10 @@ test-clients: build ## JavaScript client libraries against the reference (needs 
 mutants: ## every defect against every clause; what each came to in reports/mutants.json, mutants.html and README.md
 	$(GO) test ./cli -run 'TestDefects$$' -count=1 -timeout 40m -args -full -matrix $(CURDIR)/reports/mutants.json
 	$(GO) test ./reports -run TestMutantsPublished -count=1 -update
+
+mutate: build ## corrupt answers of the reference at random and judge them again, nothing sent; what goes unseen, by class, in reports/mutations.json
+	$(BIN) check --quiet --profile strict --out $(OUT)-evidence --evidence $(OUT)-evidence
+	$(GO) test ./suites -run 'TestUnseen$$' -count=1 -timeout 60m -v -args -evidence $(CURDIR)/$(OUT)-evidence -mutations $(MUTATIONS) -out $(CURDIR)/reports/mutations.json
 
 lint: ## gofmt, go vet, staticcheck, go.mod tidy
 	@bad=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$bad" || { echo "not formatted (make fmt): $$bad"; exit 1; }

@@ -124,6 +124,21 @@ var errorDefects = []Defect{
 		},
 	},
 	{
+		Name: "error-type-varies", Stage: "wire", Clauses: []string{"ERR-021"},
+		Sentence: "The refusal of a top_p out of range has the type of OpenAI and that of vLLM in turn.",
+		arm: func() arming {
+			var n atomic.Int64
+			return refusedBodies(func(r *refusal, b []byte) []byte {
+				if r.param != "top_p" || r.code != codeRange || n.Add(1)%2 == 1 {
+					return b
+				}
+				return edit(b, func(o *object) {
+					o.set("error", string(edit([]byte(o.get("error")), func(e *object) { e.set("type", `"BadRequestError"`) })))
+				})
+			})()
+		},
+	},
+	{
 		Name: "error-404-for-value", Stage: "decode", Clauses: []string{"ERR-015", "REQ-052"},
 		Sentence: "A negative temperature is refused with 404.",
 		arm: refusing("decode", func(_ *call, o *object) *refusal {

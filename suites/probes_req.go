@@ -157,7 +157,7 @@ var reqProbes = append(negativeProbes(reqNegatives),
 	probe{name: "accept", asks: func(f *Facts) []ask {
 		var out []ask
 		for _, a := range acceptHeaders {
-			out = append(out, ask{label: a, wire: wire{raw: rawBody(f, shortPrompt, "stream", "true"), header: http.Header{"Accept": {a}}}})
+			out = append(out, ask{label: a, wire: wire{raw: rawBody(f, shortPrompt, "temperature", "0", "stream", "true"), header: http.Header{"Accept": {a}}}})
 		}
 		return append(out, ask{label: "plain", wire: wire{raw: rawBody(f, shortPrompt), header: http.Header{"Accept": {"text/event-stream"}}}})
 	}},

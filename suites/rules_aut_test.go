@@ -113,4 +113,6 @@ var errFaults = []fault{
 	{clause: "ERR-017", probe: "again", label: "1", edit: status(http.StatusFailedDependency)},
 	{clause: "ERR-019", probe: "again", label: "1", edit: func(t *transcript) { t.status = 200 }},
 	{clause: "ERR-020", probe: "again", label: "1", edit: refusedWith(`{"detail":[{"msg":"x"}]}`)},
+	{clause: "ERR-021", probe: "again", label: "1", edit: refusedWith(`{"error":{"type":"a","param":null,"code":"b"}}`)},
+	{clause: "ERR-021", probe: "again", label: "1", edit: refusedWith(`{"error":{"message":["x"]}}`)},
 }

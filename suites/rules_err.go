@@ -2,13 +2,17 @@ package suites
 
 import (
 	"fmt"
+	"maps"
 	"mime"
 	"net/http"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/tidwall/gjson"
+
+	"github.com/touchstone-llm/touchstone/schemas"
 )
 
 // refusing are probes whose requests are refused, for rules on every error.
@@ -168,6 +172,72 @@ var errRules = []rule{
 			}
 		}
 	}},
+	{clause: "ERR-021", reads: refusing, all: true, endpoint: true, across: true, judge: uniform},
+}
+
+// enoughRefusals are how many it takes to say what is usual of them.
+const enoughRefusals = 20
+
+// uniform judges whether refusals are of one make (ERR-021). One that differs
+// from all others in what its error holds was made by other code, or spoiled on
+// its way; two with the same message are about the same fault.
+func uniform(c *Case) {
+	rs := slices.Concat(c.elsewhere[schemas.Completions], c.elsewhere[schemas.Chat])
+	rs = slices.DeleteFunc(rs, func(r *reply) bool {
+		own := strings.HasSuffix(r.Request.URL, c.Facts.target.path(r.route)) // not that of another dialect, or none
+		return !own || r.status() < 400 || !r.doc.Get("error").IsObject()
+	})
+	if len(c.look(rs...)) < enoughRefusals {
+		c.inconclusive("only %d refusals came, too few to say what is usual", len(rs))
+		return
+	}
+	has, kinds, told := map[string]int{}, map[string]int{}, map[string]*reply{}
+	members := func(r *reply, f func(name string, v gjson.Result)) {
+		r.doc.Get("error").ForEach(func(k, v gjson.Result) bool { f(k.Str, v); return true })
+	}
+	for _, r := range rs {
+		members(r, func(name string, v gjson.Result) {
+			has[name]++
+			kinds[name+" "+kind(v)]++
+		})
+	}
+	for _, r := range rs {
+		e := r.doc.Get("error")
+		for _, name := range slices.Sorted(maps.Keys(has)) {
+			if n := has[name]; n >= len(rs)*19/20 && !e.Get(name).Exists() {
+				c.fail(r, "error."+name, fmt.Sprintf("there, as in %d of %d refusals", n, len(rs)), shorten(e.Raw, 80))
+			}
+		}
+		members(r, func(name string, v gjson.Result) {
+			if has[name] >= enoughRefusals && kinds[name+" "+kind(v)] == 1 {
+				c.fail(r, "error."+name, "of a type that it has in another of "+strconv.Itoa(has[name])+" refusals", shorten(v.Raw, 60))
+			}
+		})
+		message := e.Get("message").String()
+		same := told[message]
+		if same == nil {
+			told[message] = r
+			continue
+		}
+		for _, name := range []string{"type", "param", "code"} {
+			was, is := same.doc.Get("error."+name).Raw, e.Get(name).Raw
+			own := is == `"prompt"` || is == `"messages"` // each route has its own
+			if was != is && was != "" && is != "" && !own {
+				c.fail(r, "error."+name, fmt.Sprintf("%s, as with the same message in %s", shorten(was, 40), same.ID), shorten(is, 40))
+			}
+		}
+	}
+}
+
+// kind is the type of a JSON value; both truth values are one.
+func kind(v gjson.Result) string {
+	switch {
+	case v.IsBool():
+		return "boolean"
+	case v.IsArray():
+		return "array"
+	}
+	return v.Type.String()
 }
 
 // innards are what an error must not show of the server.

@@ -315,9 +315,17 @@ func oversize(c *Case) {
 }
 
 func acceptIgnored(c *Case) {
+	var before *reply
 	for _, a := range acceptHeaders {
-		if r := c.wantOK("accept", a, "the Accept header decides nothing"); r != nil && !r.isStream() {
+		r := c.wantOK("accept", a, "the Accept header decides nothing")
+		switch {
+		case r == nil:
+		case !r.isStream():
 			c.fail(r, "body", "server-sent events: stream is true", shorten(string(r.Response.Body), 60))
+		case before == nil:
+			before = r
+		case c.Facts.Repeatable && r.streamText(0) != before.streamText(0):
+			c.fail(r, "the text of all chunks", strconv.Quote(before.streamText(0))+", as with Accept: "+before.label, strconv.Quote(r.streamText(0)))
 		}
 	}
 	if r := c.wantOK("accept", "plain", "the Accept header decides nothing"); r != nil && !r.doc.IsObject() {

@@ -124,6 +124,9 @@ var reqFaults = append(negativeFaults(reqNegatives), []fault{
 	{clause: "REQ-016", probe: "chunked", edit: refuse400},
 	{clause: "REQ-017", probe: "accept", label: "application/json", edit: accept200},
 	{clause: "REQ-017", probe: "accept", label: "plain", edit: status(406)},
+	{clause: "REQ-017", probe: "accept", label: "text/event-stream", edit: func(t *transcript) {
+		t.body = strings.NewReplacer(`"text":"`, `"text":"x`, `"content":"`, `"content":"x`).Replace(t.body)
+	}},
 	{clause: "REQ-018", probe: "gzip", label: "stream", edit: zipped},
 	{clause: "REQ-018", probe: "gzip", label: "plain", edit: another},
 	{clause: "REQ-019", probe: "model.names", label: "azureai", edit: refuse400},

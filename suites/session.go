@@ -163,12 +163,13 @@ func (s *session) replayed(id exchangeID) *exchange.Exchange {
 	if s.opts.Replay == nil {
 		return nil
 	}
+	name := id.String()
 	for _, x := range s.opts.Replay {
-		if x.ID == id.String() {
+		if x.ID == name {
 			return x
 		}
 	}
-	return &exchange.Exchange{ID: id.String(), Error: "the evidence does not hold this exchange"}
+	return &exchange.Exchange{ID: name, Error: "the evidence does not hold this exchange"}
 }
 
 // tokens is what an answer cost, as far as it says; a stream without usage is
