@@ -235,8 +235,8 @@ func (s *session) send(ctx context.Context, p *probe, f *Facts, asks []ask) {
 				return
 			}
 			do := s.gov.do
-			if a.wire.to != "" {
-				do = s.gov.persist // few, and none of the target's own
+			if p.beside {
+				do = s.gov.persist // few, and in time
 			}
 			if r := s.ask(ctx, do, f.Route, p.name, a, p.once, p.opts...); r.status() == http.StatusTooManyRequests {
 				refused[a.label], refused[""] = r, r

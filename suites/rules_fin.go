@@ -25,6 +25,20 @@ var finRules = []rule{
 	{clause: "FIN-010", reads: []string{"context"}, judge: contextIsLength},
 	{clause: "FIN-011", reads: []string{"reasons"}, judge: ownReason},
 	{clause: "FIN-012", reads: append([]string{"greedy.stream"}, plain...), all: true, judge: neverEmptyReason},
+	{clause: "FIN-013", reads: []string{"tools"}, judge: func(c *Case) {
+		for _, name := range toolNames {
+			r := c.answeredAs("tools", name)
+			if r == nil {
+				continue
+			}
+			switch got := r.doc.Get("choices.0.finish_reason"); {
+			case len(r.calls()) == 0:
+				c.inconclusive("no tool was called (TOO-007)")
+			case got.Str != "tool_calls" && got.Str != "length":
+				c.fail(r, "choices.0.finish_reason", `"tool_calls"`, show(got))
+			}
+		}
+	}},
 	{clause: "FIN-014", reads: []string{"short.stream", "long.stream", "greedy.stream", "stop", "stop.stream"}, judge: sameReason},
 }
 

@@ -2,6 +2,8 @@ package suites
 
 import (
 	"strings"
+
+	"github.com/touchstone-llm/touchstone/schemas"
 )
 
 // finFaults are what breaks each clause of FIN.
@@ -22,5 +24,6 @@ var finFaults = []fault{
 	{clause: "FIN-010", probe: "context", from: `"length"`, to: `"stop"`},
 	{clause: "FIN-011", probe: "reasons", from: `"length"`, to: `"stop"`},
 	{clause: "FIN-012", probe: "greedy.stream", from: `"finish_reason":null`, to: `"finish_reason":""`},
+	{clause: "FIN-013", dialect: azure, route: schemas.Chat, probe: "tools", label: "set_light", from: `"finish_reason":"tool_calls"`, to: `"finish_reason":"stop"`},
 	{clause: "FIN-014", probe: "greedy.stream", from: `"length"`, to: `"stop"`},
 }
