@@ -7,7 +7,7 @@ OUT      ?= reports/check
 SOAK     ?= 10m
 MUTATIONS ?= 10000
 
-.PHONY: build check test test-clients mutants mutate lint bench bench-serve soak-serve bench-load fmt fuzz invariance soak golden asm tidy clean model model-eval
+.PHONY: build check test test-clients mutants mutate noise latency lint bench bench-serve soak-serve bench-load fmt fuzz invariance soak golden asm tidy clean model model-eval
 
 build: ## build bin/touchstone
 	$(GO) build -o $(BIN) .
@@ -20,6 +20,15 @@ test: lint ## vet, staticcheck, formatting and every test under the race detecto
 	TOUCHSTONE_KERNELS=plain $(GO) test -count=1 ./engine
 	$(GO) vet -tags purego ./engine
 	cd fixtures/clients && $(GO) test -race ./...
+
+QUIET_RUNS ?= 50
+NOISY_RUNS ?= 20
+
+noise: ## QUIET_RUNS checks of the reference in a row, and NOISY_RUNS of it with drawn answers, resets and 429: no verdict may turn
+	TOUCHSTONE_QUIET_RUNS=$(QUIET_RUNS) TOUCHSTONE_NOISY_RUNS=$(NOISY_RUNS) $(GO) test ./cli -run 'TestNoise' -count 1 -v -timeout 60m
+
+latency: ## a check of each dialect of a target that answers after 300 ms: how much longer than its requests side by side?
+	TOUCHSTONE_LATENCY=1 $(GO) test ./cli -run 'TestLatencyOfARun' -count 1 -v -timeout 15m
 
 test-clients: build ## JavaScript client libraries against the reference (needs Node 20 and npm, and fetches them)
 	fixtures/clients/js/run.sh $(BIN)

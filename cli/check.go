@@ -48,7 +48,7 @@ type checkCmd struct {
 }
 
 func (checkCmd) Help() string {
-	return `Calibrates the target, sends some 400 requests a route (--dry-run lists them), judges each clause on the
+	return `Calibrates the target, sends some 320 requests a route (--dry-run lists them), judges each clause on the
 recorded exchanges and writes the reports. A fail carries its proof: the request,
 what was expected, what was seen, and a curl line that shows it again.
 

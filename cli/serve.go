@@ -62,7 +62,7 @@ type endpointFlags struct {
 	MaxRunning int           `placeholder:"N" help:"Answer this many requests at a time; others queue."`
 	MaxQueue   int           `placeholder:"N" help:"Refuse with 429 what finds this many in the queue."`
 
-	Fault            []string `placeholder:"KIND,…" help:"What goes wrong: error, unavailable, reset, reset-mid, stall, slow-first-byte, truncated, wrong-content-type."`
+	Fault            []string `placeholder:"KIND,…" help:"What goes wrong: error, unavailable, busy, reset, reset-mid, stall, slow-first-byte, truncated, wrong-content-type."`
 	FaultProbability float64  `default:"1" placeholder:"P" help:"How often each of them does."`
 	Defect           []string `placeholder:"WHAT,…" help:"Break the contract: names (see 'touchstone defects'), stream-*, or the defects of a clause, STR-009; each with :PROBABILITY and @route=NAME, @choice=N, @chunk=N if wanted."`
 	As               []string `placeholder:"SERVER" help:"Have the quirks of a real server; the list is above."`

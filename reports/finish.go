@@ -19,6 +19,7 @@ func (t *Terminal) Finish(r *Result, paths []string) {
 		t.table(r)
 	}
 	t.capabilities(r)
+	t.waivers(r)
 	t.list(r, Fail, "Broken")
 	t.list(r, Error, "Harness errors")
 	t.list(r, Warn, "Warnings")
@@ -44,27 +45,64 @@ func (t *Terminal) Finish(r *Result, paths []string) {
 
 // capabilities prints what the target makes of optional parameters.
 func (t *Terminal) capabilities(r *Result) {
-	if len(r.Capabilities) == 0 {
+	rows := capabilityRows(r)
+	if len(rows) == 0 {
 		return
 	}
 	t.printf("\n  Optional parameters\n")
-	for i, c := range r.Capabilities {
-		// A row a parameter where all routes agree.
-		where := c.Route
-		if slices.ContainsFunc(r.Capabilities[:i], func(o Capability) bool { return o.Parameter == c.Parameter && o.Support == c.Support }) {
+	for _, c := range rows {
+		t.printf("  %s %s %s\n", pad(oneLine(c.Parameter), 22), pad(oneLine(c.Support), 26), oneLine(c.Routes))
+	}
+}
+
+// A capabilityRow is a parameter on the routes that agree about it.
+type capabilityRow struct{ Parameter, Support, Routes, How string }
+
+// capabilityRows are the capabilities of a result, a row a parameter where all
+// routes agree.
+func capabilityRows(r *Result) []capabilityRow {
+	var rows []capabilityRow
+	for _, c := range r.Capabilities {
+		support := c.Support
+		if c.Claimed {
+			support += ", claimed"
+		}
+		i := slices.IndexFunc(rows, func(o capabilityRow) bool { return o.Parameter == c.Parameter && o.Support == support })
+		if i >= 0 {
+			rows[i].Routes += ", " + c.Route
 			continue
 		}
-		for _, o := range r.Capabilities[i+1:] {
-			if o.Parameter == c.Parameter && o.Support == c.Support {
-				where += ", " + o.Route
-			}
-		}
-		claimed := ""
-		if c.Claimed {
-			claimed = ", claimed"
-		}
-		t.printf("  %s %s %s\n", pad(oneLine(c.Parameter), 22), pad(c.Support+claimed, 26), oneLine(where))
+		rows = append(rows, capabilityRow{c.Parameter, support, c.Route, c.How})
 	}
+	return rows
+}
+
+// waivers prints those that need the owner's hand: what they are for is kept,
+// or their time is over.
+func (t *Terminal) waivers(r *Result) {
+	first := true
+	for _, w := range r.Waivers {
+		said := waiverSays(w)
+		if said == "" {
+			continue
+		}
+		if first {
+			t.printf("\n  %s\n", t.paint(bold, "Waivers"))
+			first = false
+		}
+		t.printf("  %s %s  %s\n", t.paint(purple, symbol(Waived)), t.paint(bold, pad(oneLine(w.Clause), 8)), cut(oneLine(said), t.width-14))
+	}
+}
+
+// waiverSays is what the owner should do about a waiver, "" for nothing.
+func waiverSays(w Waiver) string {
+	switch w.State {
+	case WaiverStale:
+		return "stale: the clause is kept, so the waiver can go (" + w.Reason + ")"
+	case WaiverEnded:
+		return "ended on " + w.Until + ": the clause gates again (" + w.Reason + ")"
+	}
+	return ""
 }
 
 // table prints counts by area; verdicts that nobody got have no column.

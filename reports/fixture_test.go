@@ -36,6 +36,17 @@ func sample() *Result {
 			{Name: "temperature 0 is repeatable", Route: "/v1/completions", Value: "5 of 5 equal", OK: true},
 			{Name: "a prompt that ends by itself", Route: "/v1/completions", Value: "none of 8 prompts ended within 256 tokens", OK: false},
 		},
+		Capabilities: []Capability{
+			{Parameter: "stream", Route: "completions", Support: "honoured", How: "events came", Exchange: "x2"},
+			{Parameter: "stream", Route: "chat", Support: "honoured", How: "events came"},
+			{Parameter: "use_beam_search", Route: "completions", Support: "refused", How: "accepted with two beams", Exchange: "x11"},
+			{Parameter: "best_of", Route: "completions", Support: "silently ignored", How: "1 choice came of 3 candidates", Claimed: true},
+		},
+		Waivers: []Waiver{
+			{Clause: "STR-018", Reason: "known, ticket 4711", Until: "2027-01-01", State: WaiverUsed},
+			{Clause: "RSP-001", Reason: "the proxy was old", Until: "2027-01-01", State: WaiverStale},
+			{Clause: "STR-009", Reason: "fixed in October", Until: "2026-10-31", State: WaiverEnded},
+		},
 		Areas: map[string]string{
 			"RSP":  "Response shape",
 			"FIN":  "finish_reason",
@@ -120,12 +131,14 @@ func sample() *Result {
 func hostile() *Result {
 	const attack = "</script><script>alert(1)</script><!--\"'`&amp;\x00\x1b[2J\a\u202egnp.\u2066\x7f\u0085\u2028\ufffe\xff\xed\xa0\x80]]>\r\n${alert(1)}<img src=x onerror=alert(1)>"
 	return &Result{
-		Format:      Format,
-		Tool:        Tool{attack, attack},
-		Target:      Target{URL: "javascript:alert(1)//" + attack, Dialect: attack, Kind: attack, Model: attack},
-		Profile:     attack,
-		Calibration: []Fact{{Name: attack, Route: attack, Value: attack}},
-		Areas:       map[string]string{attack: attack},
+		Format:       Format,
+		Tool:         Tool{attack, attack},
+		Target:       Target{URL: "javascript:alert(1)//" + attack, Dialect: attack, Kind: attack, Model: attack},
+		Profile:      attack,
+		Calibration:  []Fact{{Name: attack, Route: attack, Value: attack}},
+		Capabilities: []Capability{{Parameter: attack, Route: attack, Support: attack, How: attack, Exchange: attack}},
+		Waivers:      []Waiver{{Clause: attack, Reason: attack, Until: attack, State: WaiverStale}},
+		Areas:        map[string]string{attack: attack},
 		Verdicts: []Verdict{{
 			Clause: attack, Area: attack, Level: attack, Verdict: Fail, Statement: attack, Source: attack, Reason: attack,
 			Findings: []Finding{{Exchange: attack, Route: attack, Where: attack, Expected: attack, Seen: attack, Curl: attack}},

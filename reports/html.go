@@ -60,6 +60,8 @@ type page struct {
 	Areas     []pageArea
 	Levels    []string
 	Exchanges []pageExchange
+	Abilities []capabilityRow
+	Waivers   []pageWaiver
 	Legend    []pageLegend
 	CSS       template.CSS
 	JS        template.JS
@@ -77,6 +79,12 @@ type pageLegend struct {
 	Status Status
 	Sign   string
 	Means  string
+}
+
+// A pageWaiver is a waiver and what its owner should do about it.
+type pageWaiver struct {
+	Waiver
+	Says string
 }
 
 // A pageUrgent is a list of clauses that a reader should see first.
@@ -207,6 +215,13 @@ func newPage(r *Result) *page {
 		if len(u.Clauses) > 0 {
 			p.Urgent = append(p.Urgent, u)
 		}
+	}
+	for _, c := range capabilityRows(r) {
+		p.Abilities = append(p.Abilities, capabilityRow{visible(c.Parameter), visible(c.Support), visible(c.Routes), visible(c.How)})
+	}
+	for _, w := range r.Waivers {
+		says := cmp.Or(waiverSays(w), w.Reason)
+		p.Waivers = append(p.Waivers, pageWaiver{Waiver{visible(w.Clause), visible(w.Reason), visible(w.Until), visible(w.State)}, short(visible(says), pageText)})
 	}
 	for _, s := range Statuses {
 		p.Legend = append(p.Legend, pageLegend{s, symbol(s), legend[s]})

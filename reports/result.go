@@ -47,6 +47,8 @@ type Result struct {
 	// Capabilities say what the target makes of optional parameters, as far as
 	// the run has shown it.
 	Capabilities []Capability `json:"capabilities,omitempty"`
+	// Waivers say what became of the waivers of the run, in the order given.
+	Waivers []Waiver `json:"waivers,omitempty"`
 	// Areas gives areas a title, where the register has one: "STR": "Streaming".
 	Areas map[string]string `json:"areas,omitempty"`
 	// Verdicts holds one verdict a clause, in the order of the register.
@@ -73,6 +75,28 @@ type Capability struct {
 	// Exchange is the id of the exchange that shows it.
 	Exchange string `json:"exchange,omitempty"`
 }
+
+// A Waiver is a clause whose breach the owner of the target accepts for a time.
+type Waiver struct {
+	// Clause is the id of the clause.
+	Clause string `json:"clause"`
+	// Reason is why the breach is accepted.
+	Reason string `json:"reason"`
+	// Until is the last day on which the waiver holds, as in 2027-01-31.
+	Until string `json:"until"`
+	// State is used (the clause is broken, and waived), ended (it is broken, and
+	// gates again), stale (it is kept: the waiver can go) or idle (it was not
+	// shown either way).
+	State string `json:"state"`
+}
+
+// The states of a waiver.
+const (
+	WaiverUsed  = "used"
+	WaiverEnded = "ended"
+	WaiverStale = "stale"
+	WaiverIdle  = "idle"
+)
 
 // A Tool names the program that wrote a document.
 type Tool struct {

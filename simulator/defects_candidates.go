@@ -16,7 +16,7 @@ var candidateDefects = []Defect{
 		Name:     "best-of-reduces-n",
 		Sentence: "best_of below n is accepted, and only best_of choices are returned.",
 		Stage:    "combination",
-		Clauses:  []string{"BST-001"},
+		Clauses:  []string{"BST-001", "REQ-080"},
 		arm: before("combination", func(c *call) {
 			if c.values.given("best_of") && c.values.bestOf() < c.values.int("n") {
 				c.values.set("n", int64(c.values.bestOf()), c.values.raw("best_of"))
@@ -40,7 +40,7 @@ var candidateDefects = []Defect{
 		Name:     "best-of-defaults-to-1",
 		Sentence: "An absent best_of is 1, so that n above 1 is refused.",
 		Stage:    "combination",
-		Clauses:  []string{"BST-003"},
+		Clauses:  []string{"BST-003", "REQ-080"},
 		Seen:     "the source document's default (S:126)",
 		arm: before("combination", func(c *call) {
 			if !c.values.given("best_of") {
@@ -66,7 +66,7 @@ var candidateDefects = []Defect{
 		Name:     "best-of-returns-all",
 		Sentence: "All best_of candidates are returned.",
 		Stage:    "generate",
-		Clauses:  []string{"BST-005", "BST-015"},
+		Clauses:  []string{"BST-005", "BST-015", "REQ-080"},
 		arm: pick(samplingCandidates, func(all []engine.Choice, _ int) []engine.Choice {
 			rank(all)
 			return all
@@ -203,6 +203,18 @@ var candidateDefects = []Defect{
 			}
 		}),
 	},
+	{
+		Name:     "best-of-with-stop-refused",
+		Sentence: "best_of above 1 with a stop string is refused, though each alone is accepted.",
+		Stage:    "combination",
+		Clauses:  []string{"REQ-080"},
+		arm: refusing("combination", func(c *call, o *object) *refusal {
+			if c.values.given("best_of") && c.values.bestOf() > 1 && len(gjson.Parse(o.get("stop")).String()) > 0 {
+				return invalid(codeRange, "best_of", "best_of and stop cannot be used together.")
+			}
+			return nil
+		}),
+	},
 }
 
 // beamDefects break the area BEAM, beam search.
@@ -211,7 +223,7 @@ var beamDefects = []Defect{
 		Name:     "beam-of-1-accepted",
 		Sentence: "Beam search with best_of 1 is accepted and answered greedily.",
 		Stage:    "combination",
-		Clauses:  []string{"BEAM-001"},
+		Clauses:  []string{"BEAM-001", "REQ-080"},
 		arm: before("combination", func(c *call) {
 			if c.values.flag("use_beam_search") && c.values.bestOf() == 1 && c.values.greedy() {
 				c.values.unset("use_beam_search")
@@ -222,7 +234,7 @@ var beamDefects = []Defect{
 		Name:     "beam-temperature-ignored",
 		Sentence: "Beam search with a temperature above 0 is accepted.",
 		Stage:    "combination",
-		Clauses:  []string{"BEAM-002"},
+		Clauses:  []string{"BEAM-002", "REQ-080"},
 		arm: before("combination", func(c *call) {
 			if c.values.flag("use_beam_search") && c.values.given("temperature") {
 				c.values.set("temperature", 0.0, "0")
@@ -244,7 +256,7 @@ var beamDefects = []Defect{
 		Name:     "beam-ignored",
 		Sentence: "use_beam_search, and best_of with it, is accepted and has no effect.",
 		Stage:    "combination",
-		Clauses:  []string{"BEAM-001", "BEAM-002", "BEAM-003", "BEAM-004", "BEAM-009"},
+		Clauses:  []string{"BEAM-001", "BEAM-002", "BEAM-003", "BEAM-004", "BEAM-009", "REQ-080"},
 		arm: before("combination", func(c *call) {
 			if c.values.flag("use_beam_search") {
 				c.values.unset("use_beam_search")
@@ -256,7 +268,7 @@ var beamDefects = []Defect{
 		Name:     "beam-fails",
 		Sentence: "Beam search is answered with 500.",
 		Stage:    "generate",
-		Clauses:  []string{"BEAM-004", "BEAM-011", "ERR-009"},
+		Clauses:  []string{"BEAM-004", "BEAM-011", "ERR-009", "REQ-080"},
 		arm: always(func(c *call) {
 			c.hooks.on("generate", func(c *call) *refusal {
 				if c.values.flag("use_beam_search") {
@@ -315,7 +327,7 @@ var beamDefects = []Defect{
 		Name:     "beam-false-is-true",
 		Sentence: "use_beam_search false is read as true.",
 		Stage:    "combination",
-		Clauses:  []string{"BEAM-010", "DET-003"},
+		Clauses:  []string{"BEAM-010", "DET-003", "REQ-080"},
 		arm: before("combination", func(c *call) {
 			if c.values.given("use_beam_search") {
 				c.values.set("use_beam_search", true, "true")

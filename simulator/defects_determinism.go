@@ -85,11 +85,11 @@ var determinismDefects = []Defect{
 	},
 	{
 		Name:     "short-answers-differ",
-		Sentence: "With max_tokens of 8 and below greedy answers take another path.",
+		Sentence: "With max_tokens of 9 greedy answers take another path.",
 		Stage:    "generate",
 		Clauses:  []string{"DET-006"},
 		arm: asked(func(c *call, r *engine.Request) {
-			if r.MaxTokens == 8 && greedy(r) && !c.values.given("logprobs") && !c.values.flag("use_beam_search") {
+			if r.MaxTokens == 9 && greedy(r) && !c.values.given("logprobs") && !c.values.flag("use_beam_search") {
 				r.Prompt = r.Prompt[:len(r.Prompt)-1]
 			}
 		}),

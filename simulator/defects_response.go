@@ -29,7 +29,7 @@ var responseDefects = []Defect{
 		Name:     "two-documents",
 		Sentence: "The body of an answer to max_tokens 1 holds its JSON document twice.",
 		Stage:    "shape",
-		Clauses:  []string{"RSP-001"},
+		Clauses:  []string{"RSP-001", "REQ-080"},
 		arm: always(func(c *call) {
 			c.hooks.answer = append(c.hooks.answer, func(c *call, b []byte) []byte {
 				if c.request.MaxTokens > 1 {
@@ -179,7 +179,7 @@ var responseDefects = []Defect{
 		Name:     "n-ignored",
 		Sentence: "n above 1 is accepted and one choice returned, but by beam search.",
 		Stage:    "generate",
-		Clauses:  []string{"REQ-055", "RSP-013", "STR-019", "BST-003", "BST-005", "STP-013"},
+		Clauses:  []string{"REQ-055", "RSP-013", "STR-019", "BST-003", "BST-005", "STP-013", "REQ-080"},
 		Seen:     "ollama#6948",
 		arm: asked(func(_ *call, r *engine.Request) {
 			if !r.UseBeamSearch {
@@ -191,7 +191,7 @@ var responseDefects = []Defect{
 		Name:     "choices-empty",
 		Sentence: "n above 1 is answered with no choices, but by beam search.",
 		Stage:    "shape",
-		Clauses:  []string{"SCH-001", "REQ-055", "RSP-013", "BST-003", "BST-005", "EOS-002", "USE-007"},
+		Clauses:  []string{"SCH-001", "REQ-055", "RSP-013", "BST-003", "BST-005", "EOS-002", "USE-007", "REQ-080"},
 		arm: answers(func(c *call, o *object) {
 			if c.request.N > 1 && !c.request.UseBeamSearch {
 				o.set("choices", "[]")
@@ -242,7 +242,7 @@ var responseDefects = []Defect{
 		Name:     "finish-null",
 		Sentence: "finish_reason of the second and later choices of an answer is null.",
 		Stage:    "shape",
-		Clauses:  []string{"SCH-001", "RSP-018", "STP-013", "EOS-002"},
+		Clauses:  []string{"SCH-001", "RSP-018", "STP-013", "EOS-002", "REQ-080"},
 		arm: answerChoices(func(_ *call, i int, o *object) {
 			if i > 0 {
 				o.set("finish_reason", "null")
@@ -253,7 +253,7 @@ var responseDefects = []Defect{
 		Name:     "finish-missing",
 		Sentence: "The second and later choices of an answer have no finish_reason.",
 		Stage:    "shape",
-		Clauses:  []string{"SCH-001", "RSP-018", "STP-013", "EOS-002"},
+		Clauses:  []string{"SCH-001", "RSP-018", "STP-013", "EOS-002", "REQ-080"},
 		arm: answerChoices(func(_ *call, i int, o *object) {
 			if i > 0 {
 				o.remove("finish_reason")

@@ -34,7 +34,7 @@ var streamDefects = []Defect{
 		Name:     "stream-ignored",
 		Sentence: "stream true is accepted and answered with one JSON document.",
 		Stage:    "generate",
-		Clauses:  []string{"STR-001", "REQ-017", "REQ-031", "CLI-001", "CLI-002", "CLI-003", "CLI-004", "CLI-005", "CLI-006", "SAF-010"},
+		Clauses:  []string{"STR-001", "REQ-017", "REQ-031", "CLI-001", "CLI-002", "CLI-003", "CLI-004", "CLI-005", "CLI-006", "SAF-010", "REQ-080"},
 		arm: before("generate", func(c *call) {
 			c.values.set("stream", false, "false")
 			c.values.unset("stream_options")
@@ -44,7 +44,7 @@ var streamDefects = []Defect{
 		Name:     "sse-no-blank-line",
 		Sentence: "Events follow each other without a blank line.",
 		Stage:    "wire",
-		Clauses:  []string{"STR-002", "STR-006", "STP-015", "EOS-003", "CLI-001", "CLI-002", "CLI-003", "CLI-004", "CLI-005", "CLI-006", "SAF-010"},
+		Clauses:  []string{"STR-002", "STR-006", "STP-015", "EOS-003", "CLI-001", "CLI-002", "CLI-003", "CLI-004", "CLI-005", "CLI-006", "SAF-010", "REQ-080"},
 		arm: allFrames(eachFrame(func(_ int, b []byte) []byte {
 			return b[:len(b)-1]
 		})),
@@ -148,7 +148,7 @@ var streamDefects = []Defect{
 		Name:     "finish-never",
 		Sentence: "finish_reason is null in every chunk.",
 		Stage:    "shape",
-		Clauses:  []string{"STR-009", "CLI-006", "SAF-010"},
+		Clauses:  []string{"STR-009", "CLI-006", "SAF-010", "REQ-080"},
 		Seen:     "text-generation-inference before #2336, vllm#27572, opencode#43882",
 		arm:      chunkChoices(func(_ *call, o *object) { o.set("finish_reason", "null") }),
 	},
@@ -314,7 +314,7 @@ var streamDefects = []Defect{
 		Name:     "stream-only-first",
 		Sentence: "Streams hold only the choice of index 0.",
 		Stage:    "shape",
-		Clauses:  []string{"STR-019"},
+		Clauses:  []string{"STR-019", "REQ-080"},
 		arm: allChunks(eachChunk(func(b []byte) [][]byte {
 			if chunkIndex(b) > 0 {
 				return nil
@@ -413,7 +413,7 @@ var streamDefects = []Defect{
 		Name:     "stream-error-in-200",
 		Sentence: "A refused stream is a 200 with an error event.",
 		Stage:    "wire",
-		Clauses:  []string{"STR-025", "CTX-009", "SAF-011"},
+		Clauses:  []string{"STR-025", "CTX-009", "SAF-011", "REQ-080"},
 		Seen:     "preloop#121",
 		arm: always(func(c *call) {
 			c.hooks.refuse = append(c.hooks.refuse, func(c *call, w http.ResponseWriter, r *refusal) bool {

@@ -26,7 +26,7 @@ type Fault struct {
 	// stall and truncated.
 	After int `yaml:"after" json:"after,omitempty"`
 	// Delay is how long stall and slow-first-byte last, and, in seconds, what
-	// Retry-After of unavailable says; 0 is 5 s, a stall without end, and 1 s.
+	// Retry-After of unavailable and busy says; 0 is 5 s, a stall without end, and 1 s.
 	Delay time.Duration `yaml:"delay" json:"delay,omitempty"`
 }
 
@@ -34,6 +34,7 @@ type Fault struct {
 var FaultKinds = map[string]string{
 	"error":              "answers 500",
 	"unavailable":        "answers 503 with Retry-After",
+	"busy":               "answers 429 with Retry-After",
 	"reset":              "resets the connection before a byte of the answer",
 	"reset-mid":          "resets the connection in the middle of the answer",
 	"stall":              "stops in the middle of the answer, for a while or until the client goes",
@@ -59,7 +60,7 @@ func (f Fault) validate() error {
 }
 
 func faultNames() []string {
-	return []string{"error", "unavailable", "reset", "reset-mid", "stall", "slow-first-byte", "truncated", "wrong-content-type"}
+	return []string{"error", "unavailable", "busy", "reset", "reset-mid", "stall", "slow-first-byte", "truncated", "wrong-content-type"}
 }
 
 // UnmarshalJSON reads a fault strictly; a delay is text such as "2s".
@@ -176,6 +177,12 @@ func (c *call) strike(f Fault, w http.ResponseWriter) http.ResponseWriter {
 	case "unavailable":
 		r := refuse(http.StatusServiceUnavailable, "unavailable", "The service is temporarily unable to answer. Try again.")
 		r.kind = "server_error"
+		r.header = http.Header{"Retry-After": {strconv.Itoa(max(1, int(f.Delay.Seconds())))}}
+		c.dialect.writeRefusal(w, r)
+		return nil
+	case "busy":
+		r := refuse(http.StatusTooManyRequests, "rate_limit_exceeded", "The service has too much to do. Try again.")
+		r.kind = "rate_limit_error"
 		r.header = http.Header{"Retry-After": {strconv.Itoa(max(1, int(f.Delay.Seconds())))}}
 		c.dialect.writeRefusal(w, r)
 		return nil

@@ -48,6 +48,7 @@ func TestFaults(t *testing.T) {
 		check  func(r reply, err error) bool
 	}{
 		{Fault{Kind: "error"}, false, func(r reply, err error) bool { return r.status == 500 && r.get("error.message").Str != "" }},
+		{Fault{Kind: "busy", Delay: 2 * time.Second}, true, func(r reply, err error) bool { return r.status == 429 && r.header.Get("Retry-After") == "2" }},
 		{Fault{Kind: "unavailable", Delay: 7 * time.Second}, true, func(r reply, err error) bool { return r.status == 503 && r.header.Get("Retry-After") == "7" }},
 		{Fault{Kind: "reset"}, false, func(r reply, err error) bool { return err != nil && r.status == 0 }},
 		{Fault{Kind: "reset-mid"}, false, func(r reply, err error) bool { return err != nil && r.status == 200 && len(r.body) > 20 }},

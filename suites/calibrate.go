@@ -23,6 +23,8 @@ type Facts struct {
 	// Served is whether the control request (K1) was answered; Why says why not.
 	Served bool
 	Why    string
+	// Alone is whether no other route of the target is served.
+	Alone bool
 	// Repeatable is whether the same request at temperature 0 gave the same
 	// text each time (K2).
 	Repeatable bool
@@ -77,8 +79,9 @@ const (
 	longTokens  = 96 // asked of the long answer
 	longEnough  = 64 // STR-022 looks at streams of at least as many
 	shortTokens = 64 // the answer that ends by itself must fit
+	wideTokens  = 32 // asked of the answer with multi-byte characters
 	repeats     = 3  // greedy repeats
-	fillings    = 4  // prompts tried to fill the context
+	fillers     = 4  // prompts that are tried to fill the context
 )
 
 // Prompts to choose from, in order of preference. None needs a clever model:
@@ -88,8 +91,8 @@ var (
 		schemas.Completions: {"Once upon a time there was a little girl who", "Write a long story about a dragon."},
 		schemas.Chat:        {"Write a long story about a dragon.", "Tell me a very long story about a little girl."},
 	}
-	shortPrompts = []string{"What's the distance to the moon?", "What is the capital of France?", "Is ice cold? Answer yes or no.", "What is 2 + 3?", "Say hello.", "Q: Is fire hot?\nA:"}
-	widePrompts  = []string{"Say hello in Korean.", "Repeat exactly: 안녕하세요 친구", "How do you say hello in Korean?", "Translate to Korean: good morning", "Repeat exactly: 🎉🚀🌟", "안녕하세요", "List three emoji.", "你好！请用中文回答：今天天气怎么样？"}
+	shortPrompts = []string{"What's the distance to the moon?", "What is the capital of France?", "Is ice cold? Answer yes or no.", "Say hello."}
+	widePrompts  = []string{"Say hello in Korean.", "Repeat exactly: 안녕하세요 친구", "안녕하세요", "你好！请用中文回答：今天天气怎么样？"}
 )
 
 // calibrate learns the facts of a route. It never fails: what it cannot learn
@@ -99,6 +102,7 @@ func (s *session) calibrate(ctx context.Context, route schemas.Route) *Facts {
 	s.control(ctx, f)
 	if f.Served {
 		s.findLong(ctx, f)
+		s.steady(ctx, f)
 		s.findShort(ctx, f)
 		s.findWide(ctx, f)
 		s.findContext(ctx, f)
@@ -157,10 +161,21 @@ func (s *session) control(ctx context.Context, f *Facts) {
 	f.learn("control request", true, "answered")
 	f.Capped = texts[0]
 	f.Repeatable = texts[0] != "" && len(slices.Compact(texts)) == 1
+}
+
+// steady repeats the long answer, where the control's were equal: a target that
+// draws a little may repeat a short answer by chance, and a long one hardly (K2).
+func (s *session) steady(ctx context.Context, f *Facts) {
+	n := repeats
+	if f.Repeatable && f.Long.known() {
+		r := s.post(ctx, f.Route, "long", f.endless(f.greedy(longTokens)).prompt(f.Route, f.Long.Prompt), false)
+		f.Repeatable = r.firstText() == f.Long.Answer
+		n++
+	}
 	if f.Repeatable {
-		f.learn("repeatable at temperature 0", true, "%d of %d answers equal", repeats, repeats)
+		f.learn("repeatable at temperature 0", true, "%d of %d answers equal", n, n)
 	} else {
-		f.learn("repeatable at temperature 0", false, "%d requests gave different answers, or empty ones", repeats)
+		f.learn("repeatable at temperature 0", false, "of %d requests some gave different answers, or empty ones", n)
 	}
 }
 
@@ -169,7 +184,7 @@ func (s *session) control(ctx context.Context, f *Facts) {
 func (s *session) findLong(ctx context.Context, f *Facts) {
 	for _, prompt := range longPrompts[f.Route] {
 		r := s.post(ctx, f.Route, "long", f.endless(f.greedy(longTokens)).prompt(f.Route, prompt), false)
-		if r.refused() && f.IgnoreEOS != Refused {
+		if r.refused() && r.unanswered() == "" && f.IgnoreEOS != Refused {
 			f.IgnoreEOS = Refused
 			r = s.post(ctx, f.Route, "long", f.greedy(longTokens).prompt(f.Route, prompt), false)
 		}
@@ -217,7 +232,7 @@ func (s *session) findShort(ctx context.Context, f *Facts) {
 // findWide looks for an answer with characters of three or four bytes.
 func (s *session) findWide(ctx context.Context, f *Facts) {
 	for _, prompt := range widePrompts {
-		r := s.post(ctx, f.Route, "wide", f.natural(f.greedy(32)).prompt(f.Route, prompt), false)
+		r := s.post(ctx, f.Route, "wide", f.natural(f.greedy(wideTokens)).prompt(f.Route, prompt), false)
 		text := r.firstText()
 		if r.ok() && !strings.ContainsRune(text, utf8.RuneError) && strings.ContainsFunc(text, func(c rune) bool { return utf8.RuneLen(c) >= 3 }) {
 			n, _ := r.completionTokens()
@@ -242,7 +257,7 @@ func (s *session) findContext(ctx context.Context, f *Facts) {
 		return
 	}
 	r := s.post(ctx, f.Route, "limits", f.natural(f.greedy(beyondContext)).prompt(f.Route, f.Short.Prompt), false)
-	if r.refused() {
+	if r.refused() && r.unanswered() == "" {
 		for _, d := range integers.FindAllString(r.message(), -1) {
 			if n, err := strconv.Atoi(d); err == nil && n >= 128 && n < beyondContext && n != r.status() {
 				f.Context = n
@@ -255,25 +270,39 @@ func (s *session) findContext(ctx context.Context, f *Facts) {
 	f.learn("context length", false, "the target does not say (HTTP %d to max_tokens %d)", r.status(), beyondContext)
 }
 
-// fill looks for a prompt that leaves room for few tokens, by the number of
-// tokens that a word costs (K6).
+// nearFull is how few tokens a filler should leave of the context: few, so that
+// an answer reaches the end of the context before it ends by itself.
+const nearFull = 8
+
+// fill looks for a prompt that leaves room for few tokens. What a group of words
+// costs (K6) follows from two prompts.
 func (s *session) fill(ctx context.Context, f *Facts) {
 	if f.Context > maxContext {
 		return
 	}
-	room := 64
-	words := 32
-	for range fillings {
-		prompt := strings.TrimSpace(strings.Repeat("one two three four ", words/4))
+	var groups, tokens int // of the prompt before
+	for next, try := 8, 0; try < fillers; try++ {
+		// The end asks for an answer that does not end at once.
+		prompt := strings.Repeat(fourWords+" ", next) + plainPrompt(f.Route)
 		r := s.post(ctx, f.Route, "filler", f.natural(f.greedy(1)).prompt(f.Route, prompt), false)
 		n := int(r.doc.Get("usage.prompt_tokens").Int())
 		if !r.ok() || n < 8 {
 			return
 		}
-		if left := f.Context - n; left >= 2 && left <= 2*room {
+		if left := f.Context - n; left >= 2 && (!f.Filler.known() || n > f.Filler.Tokens) {
 			f.Filler = Sample{Prompt: prompt, Tokens: n}
+			if left <= nearFull {
+				return
+			}
+		}
+		if next == groups || n == tokens {
 			return
 		}
-		words = max(4, words*(f.Context-room)/n)
+		slope := float64(n-tokens) / float64(next-groups)
+		groups, tokens = next, n
+		// The first guess stays clear of the end, since what a template adds counts
+		// as words in it.
+		next += int(float64(f.Context-2-n)/slope) - map[bool]int{true: 4}[try == 0]
+		next = max(1, next)
 	}
 }

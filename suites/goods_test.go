@@ -82,7 +82,12 @@ func negativeFaults(all []negative) []fault {
 		cl, _ := schemas.Lookup(n.clause)
 		d := dialects[slices.IndexFunc(dialects, func(d string) bool { return len(cl.Dialects[d]) > 0 })]
 		for _, e := range n.cases {
-			out = append(out, fault{clause: n.clause, dialect: d, route: cl.Dialects[d][0], probe: n.probe, label: e.label, edit: accept200})
+			routes := slices.Clone(cl.Dialects[d])
+			at := slices.IndexFunc(routes, func(r schemas.Route) bool {
+				here := n.here(&Facts{Route: r, target: Target{Dialect: d}})
+				return slices.ContainsFunc(here, func(o edit) bool { return o.label == e.label })
+			})
+			out = append(out, fault{clause: n.clause, dialect: d, route: routes[at], probe: n.probe, label: e.label, edit: accept200})
 		}
 	}
 	return out

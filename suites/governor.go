@@ -123,7 +123,7 @@ func broke(x *exchange.Exchange) bool {
 // do runs send in a slot. A 429, or a 503 that says when to come back, is the
 // target's load and no answer to the probe: it is sent again after the pause
 // that Retry-After asks for, unless once is set.
-func (g *governor) do(ctx context.Context, once bool, send func() *exchange.Exchange) *exchange.Exchange {
+func (g *governor) do(ctx context.Context, once, paced bool, send func() *exchange.Exchange) *exchange.Exchange {
 	g.floor.RLock()
 	defer g.floor.RUnlock()
 	select {
@@ -131,7 +131,7 @@ func (g *governor) do(ctx context.Context, once bool, send func() *exchange.Exch
 		defer func() { <-g.slots }()
 	case <-ctx.Done():
 	}
-	return g.persist(ctx, once, send)
+	return g.persist(ctx, once, paced, send)
 }
 
 // alone runs each of sends at the same time, and nothing else meanwhile.
@@ -149,20 +149,33 @@ func atOnce(sends []func()) {
 	wg.Wait()
 }
 
-func (g *governor) persist(ctx context.Context, once bool, send func() *exchange.Exchange) *exchange.Exchange {
-	for try := 0; ; try++ {
-		x := send()
+// persist sends until there is an answer to keep. Whatever is sent counts, also
+// what is sent again; where the budget allows nothing, the exchange says so.
+func (g *governor) persist(ctx context.Context, once, paced bool, send func() *exchange.Exchange) *exchange.Exchange {
+	var x *exchange.Exchange
+	sent := func() bool {
+		why := g.spend(ctx, paced)
+		switch {
+		case why == "":
+			x = send()
+		case x == nil:
+			x = &exchange.Exchange{Error: why}
+		}
+		return why == ""
+	}
+	for try := 0; sent(); try++ {
 		// A connection that breaks may be the network's fault: only what breaks
 		// every time is the target's.
-		for again := 0; again < resends && broke(x) && ctx.Err() == nil; again++ {
-			x = send()
+		for again := 0; again < resends && broke(x) && ctx.Err() == nil && sent(); again++ {
+			continue
 		}
 		pause, busy := retryAfter(x, try)
 		if once || !busy || try == retries || ctx.Err() != nil {
-			return x
+			break
 		}
 		g.sleep(ctx, pause)
 	}
+	return x
 }
 
 // retryAfter reports whether x is a refusal for load and how long to wait.

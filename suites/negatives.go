@@ -95,6 +95,34 @@ func rawBody(f *Facts, prompt string, members ...string) []byte {
 // quoted is s as a JSON string.
 func quoted(s string) string { return string(gjson.AppendJSONString(nil, s)) }
 
+// share are the edits that are sent on one route of a target that serves both:
+// the first on each, the others on one of the two, in turn. Together they cost
+// little more than once, and no route goes without.
+func share(f *Facts, edits []edit) []edit {
+	if f.Alone {
+		return edits
+	}
+	var out []edit
+	for i, e := range edits {
+		if i == 0 || (i%2 == 1) == (f.Route == schemas.Chat) {
+			out = append(out, e)
+		}
+	}
+	return out
+}
+
+// here are the cases of a negative that are sent on a route.
+func (n negative) here(f *Facts) []edit {
+	cl, ok := schemas.Lookup(n.clause)
+	switch {
+	case !ok || !cl.Holds(f.target.dialect(), f.Route):
+		return nil
+	case len(cl.Dialects[f.target.dialect()]) < 2:
+		return n.cases
+	}
+	return share(f, n.cases)
+}
+
 // negativeProbes gathers the requests of negatives in probes. In each dialect
 // and on each route those are sent whose clause holds there.
 func negativeProbes(all []negative) []probe {
@@ -103,13 +131,13 @@ func negativeProbes(all []negative) []probe {
 		if slices.ContainsFunc(out, func(p probe) bool { return p.name == n.probe }) {
 			continue
 		}
-		out = append(out, probe{name: n.probe, hostile: true, asks: func(f *Facts) []ask {
+		out = append(out, probe{name: n.probe, hostile: true, free: true, asks: func(f *Facts) []ask {
 			var asks []ask
 			for _, m := range all {
-				if cl, ok := schemas.Lookup(m.clause); m.probe != n.probe || !ok || !cl.Holds(f.target.dialect(), f.Route) {
+				if m.probe != n.probe {
 					continue
 				}
-				for _, e := range m.cases {
+				for _, e := range m.here(f) {
 					asks = append(asks, e.ask(f))
 				}
 			}
@@ -135,7 +163,7 @@ func negativeRules(all []negative) []rule {
 
 // refusesAll expects each case of a negative to be refused.
 func (c *Case) refusesAll(n negative) {
-	for _, e := range n.cases {
+	for _, e := range n.here(c.Facts) {
 		if r := c.labelled(n.probe, e.label); r != nil {
 			c.wantRefusal(r, n.why)
 		}

@@ -2,6 +2,7 @@ package suites
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/tidwall/gjson"
 
@@ -35,10 +36,12 @@ func MakePlan(t Target, o Options) (Plan, error) {
 	p := Plan{Clauses: len(k.clauses)}
 	for _, route := range k.target.Routes {
 		f := expected(k.target, route)
-		// Calibration: the control request, and at most this much to find prompts,
-		// the long and the short one with ignore_eos too, and the context.
-		most := repeats + len(longPrompts[route]) + 1 + len(shortPrompts) + 1 + len(widePrompts) + 1 + fillings
-		p.add(PlannedProbe{Route: route, Name: "calibration", Requests: most, Tokens: most * 48})
+		f.Alone = len(k.target.Routes) < 2
+		long, short, wide := len(longPrompts[route])+2, len(shortPrompts)+1, len(widePrompts)
+		p.add(PlannedProbe{
+			Route: route, Name: "calibration", Requests: repeats + long + short + wide + 1 + fillers,
+			Tokens: repeats*capped + long*longTokens + short*shortTokens + wide*wideTokens + (fillers-2)*f.Context,
+		})
 		var names []string
 		for _, c := range k.clauses {
 			if slices.Contains(k.plannedRoutes(c), route) && k.unclaimed(c) == "" {
@@ -54,7 +57,7 @@ func MakePlan(t Target, o Options) (Plan, error) {
 				one := PlannedProbe{Route: route, Name: pr.name}
 				for _, a := range pr.asks(f) {
 					one.Requests++
-					one.Tokens += k.session.cost(route, a)
+					one.Tokens += k.session.cost(f, a)
 				}
 				if pr.hostile && one.Requests > 0 {
 					one.Requests++
@@ -88,33 +91,43 @@ func (k *check) plannedRoutes(c schemas.Clause) []schemas.Route {
 
 // cost is what a request may cost at most, in tokens. What must be refused
 // costs nothing.
-func (s *session) cost(route schemas.Route, a ask) int {
-	raw := s.request(route, a).Body
+func (s *session) cost(f *Facts, a ask) int {
+	raw := s.request(f.Route, a).Body
 	doc := gjson.ParseBytes(raw)
-	max := doc.Get("max_tokens")
-	if !gjson.ValidBytes(raw) || max.Exists() && (max.Type != gjson.Number || max.Int() > maxContext || max.Int() < 1) || len(raw) > longest {
+	prompt := len(doc.Get("prompt").String()) / 4
+	for _, m := range doc.Get("messages").Array() {
+		prompt += len(m.Get("content").String())/4 + perMessage
+	}
+	limit := doc.Get("max_tokens")
+	refused := !gjson.ValidBytes(raw) || limit.Exists() && (limit.Type != gjson.Number || limit.Int() < 1)
+	if refused || prompt > f.Context || int(limit.Int()) > f.Context-f.Short.Prompted {
 		return 0
 	}
-	n := int64(capped)
-	if max.Exists() {
-		n = max.Int()
+	n := capped
+	if limit.Exists() {
+		n = int(limit.Int())
 	}
-	choices := int64(1)
+	choices := 1
 	for _, name := range []string{"n", "best_of"} {
-		if v := doc.Get(name); v.Type == gjson.Number && v.Int() > choices && v.Int() <= 32 {
-			choices = v.Int()
+		if v := doc.Get(name); v.Type == gjson.Number && v.Num <= mostPlanned {
+			choices = max(choices, int(v.Num))
 		}
 	}
-	return int(n*choices) + len(raw)/4
+	return n*choices + prompt
 }
+
+const (
+	perMessage  = 4   // tokens that a template adds, at most
+	mostPlanned = 128 // choices; more must be refused
+)
 
 // expected are the facts of a target on which every probe is sent.
 func expected(t Target, route schemas.Route) *Facts {
 	long := Sample{Prompt: longPrompts[route][0], Answer: "a story that goes on, and on, and does not come to an end at all", Tokens: longTokens}
 	f := &Facts{
-		Route: route, target: t, Served: true, Repeatable: true, IgnoreEOS: Honoured, Capped: "a text that is cut at some point", Context: 1024,
-		Long: long, Short: Sample{Prompt: shortPrompts[0], Answer: "Far away.", Tokens: 8}, Wide: Sample{Prompt: widePrompts[0], Answer: "안녕하세요", Tokens: 8},
-		Filler: Sample{Prompt: "one two", Tokens: 1000},
+		Route: route, target: t, Served: true, Repeatable: true, IgnoreEOS: Honoured, Capped: "a text that is cut at some point, and goes on", Context: 1024,
+		Long: long, Short: Sample{Prompt: shortPrompts[0], Answer: "Far away.", Tokens: 8, Prompted: 12}, Wide: Sample{Prompt: widePrompts[0], Answer: "안녕하세요", Tokens: 8},
+		Filler: Sample{Prompt: strings.Repeat(fourWords+" ", 250), Tokens: 1018},
 	}
 	if t.dialect() != DialectLlamaV1 {
 		f.IgnoreEOS = Refused

@@ -29,6 +29,9 @@ type probe struct {
 	// and nothing else meanwhile.
 	asks     func(*Facts) []ask
 	together bool
+	// free is whether the requests may be in flight side by side, in any order,
+	// as far as the governor allows.
+	free bool
 	// once keeps a 429 as the answer instead of coming back later.
 	once bool
 	opts []exchange.Option
@@ -222,6 +225,15 @@ func (r rest) of(last *reply, l *Limited) time.Duration {
 }
 
 func (s *session) send(ctx context.Context, p *probe, f *Facts, asks []ask) {
+	if p.free {
+		var wg sync.WaitGroup
+		for _, a := range asks {
+			id := s.name(f.Route, p.name, a.label) // in order, so that a replay finds each
+			wg.Go(func() { s.askAs(ctx, id, s.gov.do, a, p.once, p.opts...) })
+		}
+		wg.Wait()
+		return
+	}
 	if !p.together {
 		refused := map[string]*reply{} // by label; "" is the last
 		for _, a := range asks {

@@ -63,8 +63,6 @@ func needContext(f *Facts) string {
 		return "the context length is not known (K5)"
 	case f.Context > maxContext:
 		return "the context is too long to fill politely"
-	case f.IgnoreEOS != Honoured:
-		return "ignore_eos is " + f.IgnoreEOS.String() + ", so nothing makes an answer reach the end of the context"
 	case f.Filler.Tokens == 0:
 		return "no prompt that nearly fills the context was found (K6)"
 	}
@@ -114,7 +112,6 @@ func gone(b []byte) bool { return bytes.Contains(b, []byte("\n\n")) }
 // nonces are prompts that no model repeats by chance (RSP-021).
 var nonces = []string{
 	"Touchstone 7f3a9: the violet ferry counted twelve lanterns.",
-	"Kestrel 20114 of Ostrava sold nine umbrellas to the baker.",
 	"Quartz 5512: seven polite otters painted the library blue.",
 }
 
@@ -138,6 +135,7 @@ var probes = slices.Concat(
 	ctxProbes,
 	safProbes,
 	limProbes,
+	matrixProbes,
 	tooProbes,
 	fmtProbes,
 	visProbes,

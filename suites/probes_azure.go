@@ -29,7 +29,7 @@ const unknownName, otherUnknown = "zzz_touchstone", "zzy_touchstone"
 
 // azureProbes are about extra parameters and the api-version (EXT, VER).
 var azureProbes = []probe{
-	{name: "extra", dialects: []string{DialectAzureInference}, asks: func(f *Facts) []ask {
+	{name: "extra", free: true, dialects: []string{DialectAzureInference}, asks: func(f *Facts) []ask {
 		out := []ask{
 			extra(f, "default", "", unknownName, "1"),
 			extra(f, "error", "error", unknownName, "1"),
@@ -50,7 +50,7 @@ var azureProbes = []probe{
 		twice.wire.header = http.Header{"Extra-Parameters": {"drop", "error"}}
 		return append(out, lower, twice)
 	}},
-	{name: "extra.chat", routes: chatOnly, dialects: []string{DialectAzureInference}, asks: func(f *Facts) []ask {
+	{name: "extra.chat", free: true, routes: chatOnly, dialects: []string{DialectAzureInference}, asks: func(f *Facts) []ask {
 		return []ask{
 			extra(f, "n", "", "n", "2", "temperature", "1"),
 			extra(f, "n passed", "pass-through", "n", "2", "temperature", "1"),
@@ -65,7 +65,7 @@ var azureProbes = []probe{
 	{name: "extra.v1", dialects: []string{DialectLlamaV1}, tests: []string{"ignore_eos"}, asks: func(f *Facts) []ask {
 		return []ask{extra(f, "v1", "error", "ignore_eos", "false")}
 	}},
-	{name: "version", dialects: []string{DialectAzureInference}, asks: func(f *Facts) []ask {
+	{name: "version", free: true, dialects: []string{DialectAzureInference}, asks: func(f *Facts) []ask {
 		var out []ask
 		for _, q := range []string{"", "?api-version=1999-01-01", "?api-version=abc", "?api-version=", "?api-version=2024-04-01-preview", "?api-version=2024-05-01-preview"} {
 			out = append(out, ask{label: "query " + strings.TrimPrefix(q, "?api-version="), wire: wire{path: versioned(f, q), raw: rawBody(f, shortPrompt)}})
@@ -87,7 +87,7 @@ var azureProbes = []probe{
 		get := wire{method: http.MethodGet, path: "/swagger.json", raw: []byte{}}
 		return []ask{{label: "1", wire: get}, {label: "2", wire: get}}
 	}},
-	{name: "openapi.paths", asks: func(f *Facts) []ask {
+	{name: "openapi.paths", free: true, asks: func(f *Facts) []ask {
 		var out []ask
 		// Every path that an inference endpoint of a known dialect may list.
 		for _, path := range knownPaths {

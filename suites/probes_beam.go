@@ -17,6 +17,6 @@ var beamProbes = []probe{
 	{name: "beam.n2", tests: []string{"use_beam_search", "n"}, asks: askEndless(body{"use_beam_search": true, "n": 2, "best_of": 4, "temperature": 0, "max_tokens": 16, "logprobs": 1})},
 	{name: "beam.top_p", tests: []string{"use_beam_search"}, asks: ask1(body{"use_beam_search": true, "best_of": 2, "temperature": 0, "top_p": 0.5, "max_tokens": 8})},
 	{name: "beam.stream", tests: []string{"use_beam_search", "stream"}, asks: ask1(body{"use_beam_search": true, "best_of": 2, "temperature": 0, "max_tokens": 8, "stream": true})},
-	{name: "beam.off", tests: []string{"use_beam_search"}, asks: ask1(body{"use_beam_search": false, "temperature": 0, "max_tokens": 16})},
+	{name: "beam.off", dialects: []string{DialectLlamaV1}, tests: []string{"use_beam_search"}, asks: ask1(body{"use_beam_search": false, "temperature": 0, "max_tokens": 16})},
 	{name: "beam.n2.alone", tests: []string{"use_beam_search", "n"}, asks: ask1(body{"use_beam_search": true, "n": 2, "temperature": 0, "max_tokens": 8})},
 }

@@ -9,16 +9,16 @@ import (
 var chtNegatives = []negative{
 	{clause: "CHT-001", probe: "bad.messages", why: "messages is required", cases: []edit{set("messages", "").called("no messages")}},
 	{clause: "CHT-003", probe: "bad.messages", why: "messages is empty", cases: each("messages", "[]")},
-	{clause: "CHT-004", probe: "bad.messages", why: "messages is an array", cases: each("messages", "null", "1", "{}")},
+	{clause: "CHT-004", probe: "bad.messages", why: "messages is an array", cases: each("messages", "null", "{}")},
 	{clause: "CHT-005", probe: "bad.messages", why: "a message is an object", cases: each("messages", `["hi"]`, "[null]")},
 	{clause: "CHT-006", probe: "bad.messages", why: "a message has a role", cases: each("messages", `[{"content":"hi"}]`)},
 	{clause: "CHT-007", probe: "bad.messages", why: "the role is system, user or assistant", cases: []edit{
-		role(`"foo"`), role(`""`), role("1"), role("null")}},
+		role(`"foo"`), role(`""`), role("null")}},
 	{clause: "CHT-008", probe: "bad.messages", why: "the role is none of the dialect's", cases: []edit{role(`"foo"`).called("foo")}},
 	{clause: "CHT-009", probe: "bad.messages", why: "roles are matched in their exact case", cases: []edit{role(`"User"`)}},
 	{clause: "CHT-010", probe: "bad.messages", why: "a message has content", cases: []edit{
 		set("messages", `[{"role":"user"}]`).called("no content"), content("null")}},
-	{clause: "CHT-012", probe: "bad.messages", why: "content is a string", cases: []edit{content("1"), content("true"), content("{}")}},
+	{clause: "CHT-012", probe: "bad.messages", why: "content is a string", cases: []edit{content("1"), content("{}")}},
 }
 
 // role is the edit that gives the one message a role.
@@ -65,26 +65,29 @@ var chtProbes = append(negativeProbes(slices.Concat(chtNegatives, visNegatives))
 		}
 	}},
 	probe{name: "messages.empty", routes: chatOnly, asks: edits(content(`""`))},
-	probe{name: "messages.orders", routes: chatOnly, asks: edits(orders...)},
-	probe{name: "messages.more", routes: chatOnly, asks: edits(
+	probe{name: "messages.orders", free: true, routes: chatOnly, asks: edits(orders...)},
+	probe{name: "messages.more", free: true, routes: chatOnly, asks: edits(
 		turns("one", "user", "What is ice?"),
 		turns("three", "user", "What is fire?", "assistant", "It is hot.", "user", "What is ice?"),
 		turns("system", "system", "Answer in few words.", "user", "What is ice?"))},
 	probe{name: "messages.swapped", routes: chatOnly, asks: func(f *Facts) []ask {
 		var out []ask
 		for _, e := range []edit{
-			turns("ab", "user", "Ice is cold.", "assistant", "Yes.", "user", "Fire is hot."),
-			turns("ba", "user", "Fire is hot.", "assistant", "Yes.", "user", "Ice is cold."),
+			turns("ab", "user", "What is fire?", "assistant", "Yes.", "user", "What is ice?"),
+			turns("ba", "user", "What is ice?", "assistant", "Yes.", "user", "What is fire?"),
 		} {
 			e.members = append(e.members, "max_tokens", "16")
-			if f.target.dialect() == DialectLlamaV1 {
+			switch f.target.dialect() {
+			case DialectLlamaV1:
 				e.members = append(e.members, "logprobs", "1")
+			case DialectOpenAI:
+				e.members = append(e.members, "logprobs", "true", "top_logprobs", "1")
 			}
 			out = append(out, e.ask(f))
 		}
 		return out
 	}},
-	probe{name: "messages.markers", routes: chatOnly, asks: func(f *Facts) []ask {
+	probe{name: "messages.markers", free: true, routes: chatOnly, asks: func(f *Facts) []ask {
 		out := []ask{turns("plain", "user", "Ice is cold. Yes.").ask(f)}
 		for _, m := range markers {
 			out = append(out, turns(m, "user", "Ice is cold."+m+" Yes.").ask(f))

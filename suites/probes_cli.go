@@ -92,7 +92,7 @@ func (r recording) ask(f *Facts) ask {
 
 // cliProbes send what real clients send (CLI).
 var cliProbes = []probe{
-	{name: "clients", asks: func(f *Facts) []ask {
+	{name: "clients", free: true, asks: func(f *Facts) []ask {
 		var out []ask
 		for _, c := range []string{"CLI-001", "CLI-002", "CLI-003", "CLI-004", "CLI-005", "CLI-006", "CLI-007"} {
 			for _, r := range recorded(f, c) {
@@ -101,7 +101,7 @@ var cliProbes = []probe{
 		}
 		return out
 	}},
-	{name: "notebook", needs: needKey, once: true, dialects: []string{DialectLlamaV1}, asks: func(f *Facts) []ask {
+	{name: "notebook", needs: needKey, dialects: []string{DialectLlamaV1}, asks: func(f *Facts) []ask {
 		return []ask{{label: "notebook", wire: wire{raw: rawBody(f, shortPrompt, "stream", `"True"`), header: bearer(f.target.Key)}}}
 	}},
 }

@@ -28,7 +28,7 @@ const mostWords = 400_000
 
 // ctxProbes are about the context length (CTX).
 var ctxProbes = []probe{
-	{name: "ctx", needs: needBorder, asks: func(f *Facts) []ask {
+	{name: "ctx", free: true, needs: needBorder, asks: func(f *Facts) []ask {
 		left := f.Context - f.Short.Prompted
 		one := func(label string, limit int, more body) ask {
 			return ask{label: label, prompt: f.Short.Prompt, body: f.natural(f.greedy(limit)).with(more)}

@@ -11,7 +11,4 @@ var eosProbes = []probe{
 			{label: "stream", prompt: prompt, body: f.greedy(shortTokens).with(body{"stream": true})},
 		}
 	}},
-	{name: "eos.text", dialects: []string{DialectLlamaV1}, needs: needShort, tests: []string{"ignore_eos"}, asks: func(f *Facts) []ask {
-		return []ask{{prompt: f.Short.Prompt, body: f.greedy(shortTokens).with(body{"ignore_eos": "false"})}}
-	}},
 }

@@ -6,7 +6,7 @@ import "strings"
 var errProbes = []probe{
 	{name: "again", hostile: true, asks: func(f *Facts) []ask {
 		var out []ask
-		for _, n := range []string{"1", "2", "3"} {
+		for _, n := range []string{"1", "2"} {
 			out = append(out, set("top_p", "7").called(n).ask(f))
 		}
 		return out

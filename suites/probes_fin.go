@@ -22,8 +22,8 @@ var finProbes = []probe{
 	}},
 	{name: "reasons", needs: needShort, tests: []string{"n", "logprobs"}, asks: func(f *Facts) []ask {
 		var out []ask
-		for _, d := range []int{0, -1, 2, 4, 8} {
-			out = append(out, ask{prompt: f.Short.Prompt, body: f.natural(body{"n": 4, "temperature": 1, "max_tokens": max(2, f.Short.Tokens+d)}.with(withLogprobs(f, 1)))})
+		for _, d := range []int{-1, 4, 16, 40} {
+			out = append(out, ask{prompt: f.Short.Prompt, body: f.natural(body{"n": 6, "temperature": 1, "max_tokens": max(2, f.Short.Tokens+d)}).with(withLogprobs(f, 1))})
 		}
 		return out
 	}},

@@ -2,6 +2,7 @@ package suites
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/touchstone-llm/touchstone/schemas"
@@ -54,13 +55,13 @@ var huge = []edit{
 
 // hugeHere are those of huge whose parameter the dialect has.
 func hugeHere(f *Facts) []edit {
-	if f.target.dialect() == DialectLlamaV1 {
-		return huge
+	switch f.target.dialect() {
+	case DialectLlamaV1:
+		return share(f, huge)
+	case DialectOpenAI:
+		return share(f, huge[:3])
 	}
-	if f.target.dialect() == DialectOpenAI {
-		return huge[:3]
-	}
-	return huge[:2]
+	return share(f, huge[:2])
 }
 
 // cut is the edit that cuts a valid body at n bytes, from the end where n is
@@ -88,9 +89,10 @@ var acceptHeaders = []string{"application/json", "*/*", "text/event-stream"}
 
 // reqProbes are about transport and validation (REQ).
 var reqProbes = append(negativeProbes(reqNegatives),
-	probe{name: "methods", hostile: true, asks: func(f *Facts) []ask {
+	probe{name: "methods", free: true, hostile: true, asks: func(f *Facts) []ask {
 		var out []ask
-		for _, m := range []string{http.MethodGet, http.MethodPut, http.MethodDelete} {
+		for _, e := range share(f, []edit{{label: http.MethodGet}, {label: http.MethodPut}, {label: http.MethodDelete}}) {
+			m := e.label
 			w := wire{method: m, raw: rawBody(f, shortPrompt)}
 			if m == http.MethodGet {
 				w.raw = []byte{}
@@ -111,23 +113,16 @@ var reqProbes = append(negativeProbes(reqNegatives),
 		}
 	}},
 	probe{name: "comma", asks: func(f *Facts) []ask {
-		b := rawBody(f, plainPrompt(f.Route), "temperature", "0", "max_tokens", "7")
-		return []ask{
-			{label: "without", wire: wire{raw: b}},
-			{label: "with", wire: wire{raw: append(b[:len(b)-1:len(b)-1], ",}"...)}},
-		}
+		b := rawBody(f, plainPrompt(f.Route), "temperature", "0", "max_tokens", "16")
+		return []ask{{wire: wire{raw: append(b[:len(b)-1:len(b)-1], ",}"...)}}}
 	}},
 	probe{name: "twice", asks: func(f *Facts) []ask {
 		b := rawBody(f, shortPrompt)
 		b = append(append(b[:len(b)-1:len(b)-1], ','), b[1:]...)
-		return []ask{{wire: wire{raw: b}}, {wire: wire{raw: b}}, {wire: wire{raw: b}}}
+		return []ask{{wire: wire{raw: b}}, {wire: wire{raw: b}}}
 	}},
 	probe{name: "scripts", asks: func(f *Facts) []ask {
-		var out []ask
-		for _, s := range scripts {
-			out = append(out, ask{label: s[0], prompt: s[1], body: f.greedy(1)})
-		}
-		return out
+		return []ask{{prompt: scripts, body: f.greedy(1)}}
 	}},
 	probe{name: "surrogates", asks: func(f *Facts) []ask {
 		more := []string{"temperature", "0", "max_tokens", "8"}
@@ -137,7 +132,7 @@ var reqProbes = append(negativeProbes(reqNegatives),
 			{label: "escaped", wire: wire{raw: []byte(strings.Replace(string(raw), "😀", `\ud83d\ude00`, 1))}},
 		}
 	}},
-	probe{name: "bytes", hostile: true, asks: func(f *Facts) []ask {
+	probe{name: "bytes", free: true, hostile: true, asks: func(f *Facts) []ask {
 		var out []ask
 		for _, b := range []struct{ label, inside string }{
 			{"ff fe", "\xff\xfe"}, {"lone surrogate", `\ud800`}, {"NUL", `\u0000`}, {"U+0001", `\u0001`},
@@ -154,7 +149,7 @@ var reqProbes = append(negativeProbes(reqNegatives),
 	probe{name: "chunked", asks: func(f *Facts) []ask {
 		return []ask{{wire: wire{raw: rawBody(f, shortPrompt), header: http.Header{"Transfer-Encoding": {"chunked"}}}}}
 	}},
-	probe{name: "accept", asks: func(f *Facts) []ask {
+	probe{name: "accept", free: true, asks: func(f *Facts) []ask {
 		var out []ask
 		for _, a := range acceptHeaders {
 			out = append(out, ask{label: a, wire: wire{raw: rawBody(f, shortPrompt, "temperature", "0", "stream", "true"), header: http.Header{"Accept": {a}}}})
@@ -190,9 +185,9 @@ var reqProbes = append(negativeProbes(reqNegatives),
 		}
 	}},
 	probe{name: "prompt.ids", routes: completionsOnly, dialects: []string{DialectOpenAI}, asks: edits(set("prompt", "[1,2,3]"))},
-	probe{name: "stream.values", asks: edits(
-		set("stream", "true"), set("stream", "false"), set("stream", "null"),
-		set("stream", `"True"`), set("stream", `"false"`), set("stream", "0"), set("stream", "1"), set("stream", "2"))},
+	probe{name: "stream.values", free: true, asks: func(f *Facts) []ask {
+		return edits(slices.Concat(share(f, streamKinds), share(f, streamTexts), share(f, streamNumbers))...)(f)
+	}},
 	probe{name: "default.length", needs: needLong, asks: func(f *Facts) []ask {
 		b := func() body { return f.natural(body{"temperature": 0}) }
 		return []ask{
@@ -203,7 +198,7 @@ var reqProbes = append(negativeProbes(reqNegatives),
 	probe{name: "default.null", needs: needLong, dialects: []string{DialectAzureInference}, asks: func(f *Facts) []ask {
 		return []ask{{prompt: f.Long.Prompt, body: body{"temperature": 0, "max_tokens": nil}}}
 	}},
-	probe{name: "length", needs: needLong, asks: func(f *Facts) []ask {
+	probe{name: "length", free: true, needs: needLong, asks: func(f *Facts) []ask {
 		var out []ask
 		for _, k := range lengths {
 			out = append(out, ask{prompt: f.Long.Prompt, body: f.endless(f.greedy(k))})
@@ -217,31 +212,21 @@ var reqProbes = append(negativeProbes(reqNegatives),
 		}
 		return []ask{one("16.0", "16.0"), one("quoted", `"4"`)}
 	}},
-	probe{name: "huge", hostile: true, asks: func(f *Facts) []ask {
-		var out []ask
-		for _, e := range hugeHere(f) {
-			out = append(out, e.ask(f))
+	probe{name: "bad.values", free: true, hostile: true, tests: []string{"best_of"}, asks: func(f *Facts) []ask {
+		list := slices.Concat(hugeHere(f), share(f, samplingTypesBad))
+		if f.target.dialect() == DialectLlamaV1 {
+			list = append(list, share(f, bestOfBad)...)
 		}
-		return out
+		return edits(list...)(f)
 	}},
 	probe{name: "top_p.zero", tests: []string{"top_p"}, asks: edits(
 		set("top_p", "0", "temperature", "1", "max_tokens", "8").called("1"), set("top_p", "0", "temperature", "1", "max_tokens", "8").called("2"))},
-	probe{name: "top_p.one", tests: []string{"top_p"}, asks: edits(each("top_p", "1", "1.0")...)},
-	probe{name: "temperatures", tests: []string{"temperature"}, asks: edits(each("temperature", "0", "0.8", "2")...)},
+	probe{name: "top_p.one", tests: []string{"top_p"}, asks: edits(topPOne...)},
+	probe{name: "temperatures", tests: []string{"temperature"}, asks: edits(temperatures...)},
 	probe{name: "temperature.azure", dialects: []string{DialectAzureInference}, asks: edits(each("temperature", "1.5")...)},
-	probe{name: "sampling.types", hostile: true, asks: edits(
-		set("temperature", `"0.5"`), set("top_p", `"0.5"`), set("temperature", "[]"), set("top_p", "{}"))},
 	probe{name: "n.huge", tests: []string{"n"}, once: true, asks: edits(set("n", "100000", "max_tokens", "1", "temperature", "1").called("100000"))},
 	probe{name: "n.greedy", tests: []string{"n"}, asks: edits(set("n", "2", "temperature", "0", "max_tokens", "8").called("2"))},
-	probe{name: "stop.forms", tests: []string{"stop"}, asks: func(f *Facts) []ask {
-		absent := quoted(absentStop(f.Capped))
-		var out []ask
-		for _, v := range [][2]string{{"string", absent}, {"array", "[" + absent + "]"}, {"null", "null"}, {"[]", "[]"}} {
-			out = append(out, ask{label: v[0], wire: wire{raw: rawBody(f, plainPrompt(f.Route), "max_tokens", "16", "temperature", "0", "stop", v[1])}})
-		}
-		return out
-	}},
-	probe{name: "penalties", tests: []string{"presence_penalty", "frequency_penalty"}, hostile: true, asks: func(f *Facts) []ask {
+	probe{name: "penalties", free: true, tests: []string{"presence_penalty", "frequency_penalty"}, hostile: true, asks: func(f *Facts) []ask {
 		var out []ask
 		for _, e := range penaltyEdits(f) {
 			out = append(out, e.ask(f))
@@ -254,7 +239,7 @@ var reqProbes = append(negativeProbes(reqNegatives),
 			{label: "-2", prompt: f.Long.Prompt, body: f.endless(f.greedy(48)).with(body{"frequency_penalty": -2})},
 		}
 	}},
-	probe{name: "flags", dialects: []string{DialectLlamaV1}, tests: []string{"ignore_eos", "skip_special_tokens", "use_beam_search"}, asks: edits(flags...)},
+	probe{name: "flags", free: true, dialects: []string{DialectLlamaV1}, tests: []string{"ignore_eos", "skip_special_tokens", "use_beam_search"}, asks: edits(flags...)},
 	probe{name: "flags.quoted", needs: needShort, dialects: []string{DialectLlamaV1}, tests: []string{"ignore_eos"}, asks: func(f *Facts) []ask {
 		var out []ask
 		for _, v := range []string{"false", "true"} {
@@ -262,10 +247,9 @@ var reqProbes = append(negativeProbes(reqNegatives),
 		}
 		return out
 	}},
-	probe{name: "bad.best_of", hostile: true, tests: []string{"best_of"}, asks: edits(each("best_of", "-1", "1.5", `"2"`, "0")...)},
 	probe{name: "unknown", asks: func(f *Facts) []ask {
 		a := ask{prompt: plainPrompt(f.Route), body: f.greedy(capped).with(body{"zzz_touchstone": 1})}
-		return []ask{a, a, a}
+		return []ask{a, a}
 	}},
 	probe{name: "length.other", needs: needLong, tests: []string{"max_completion_tokens"}, dialects: []string{DialectLlamaV1}, asks: func(f *Facts) []ask {
 		return []ask{{prompt: f.Long.Prompt, body: f.endless(body{"temperature": 0, "max_completion_tokens": otherLength})}}
@@ -285,21 +269,39 @@ var (
 	notLlama        = []string{DialectAzureInference, DialectOpenAI}
 )
 
-// lengths are asked for to see that max_tokens bounds an answer (REQ-038).
-var lengths = []int{2, 7, 33}
+// lengths are asked for to see that max_tokens bounds an answer (REQ-038) and
+// decides nothing else of it (DET-006).
+var lengths = []int{2, 9, 33}
 
 // otherLength is max_completion_tokens where it is sent alone: not 16.
 const otherLength = 24
 
-// scripts are prompts outside ASCII (REQ-011).
-var scripts = [][2]string{{"Hangul", "안녕하세요"}, {"Arabic", "مرحبا"}, {"emoji, marks", "🎉 e\u0301"}}
+// scripts is a prompt outside ASCII (REQ-011): Hangul, Arabic, an emoji, a
+// combining mark.
+const scripts = "안녕하세요 مرحبا 🎉 e\u0301"
 
 // flags are the values that every flag takes (REQ-066); long and short answers
 // of calibration have shown ignore_eos true and false.
 var flags = []edit{
 	set("ignore_eos", "null"), set("use_beam_search", "null"),
-	set("skip_special_tokens", "true"), set("skip_special_tokens", "false"), set("skip_special_tokens", "null"),
+	set("skip_special_tokens", "false"), set("skip_special_tokens", "null"),
 }
+
+// Values of stream: right ones (REQ-031), texts (REQ-032) and numbers (REQ-033).
+var (
+	streamKinds   = each("stream", "true", "false", "null")
+	streamTexts   = each("stream", `"True"`, `"false"`)
+	streamNumbers = each("stream", "2", "0", "1")
+)
+
+// Values of sampling parameters: right ones (REQ-049, REQ-050; 0 and 1 are sent
+// elsewhere) and wrong ones (REQ-054, REQ-070).
+var (
+	topPOne          = each("top_p", "1", "1.0")
+	temperatures     = each("temperature", "0.8", "2")
+	samplingTypesBad = []edit{set("temperature", "[]"), set("temperature", `"0.5"`), set("top_p", `"0.5"`), set("top_p", "{}")}
+	bestOfBad        = each("best_of", "-1", "1.5", `"2"`, "0")
+)
 
 // edits is the plan of a probe that sends the same short request, edited.
 func edits(list ...edit) func(*Facts) []ask {
@@ -314,20 +316,15 @@ func edits(list ...edit) func(*Facts) []ask {
 
 // penaltyEdits are the ends of the penalties' range, and what lies outside.
 func penaltyEdits(f *Facts) []edit {
-	out := each("presence_penalty", "-2", "2", "-2.01", "2.01")
+	names := []string{"presence_penalty"}
 	if f.target.dialect() != DialectLlamaV1 {
-		out = append(out, each("frequency_penalty", "-2", "2", "-2.01", "2.01")...)
+		names = append(names, "frequency_penalty")
+	}
+	var out []edit
+	for _, name := range names {
+		out = append(append(out, each(name, "-2", "2")...), penaltiesBad(name)...)
 	}
 	return out
 }
 
-// absentStop is a stop string that does not occur in text, though its first
-// letter does.
-func absentStop(text string) string {
-	for _, c := range text[min(len(text), 4):] {
-		if c > ' ' && c < 0x7f && c != '"' && c != '\\' {
-			return string(c) + "☃☃"
-		}
-	}
-	return "e☃☃"
-}
+func penaltiesBad(name string) []edit { return each(name, "2.01", "-2.01") }

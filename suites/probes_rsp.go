@@ -15,9 +15,6 @@ var rspProbes = []probe{
 		}
 		return out
 	}},
-	{name: "model", asks: func(f *Facts) []ask {
-		return []ask{{prompt: plainPrompt(f.Route), body: f.greedy(1)}, {prompt: plainPrompt(f.Route), body: f.greedy(1).with(body{"model": "touchstone-asks-for-another"})}}
-	}},
 	{name: "logprobs", routes: []schemas.Route{schemas.Completions}, tests: []string{"logprobs"}, asks: ask1(body{"temperature": 0, "max_tokens": 16, "logprobs": 2})},
 	{name: "logprobs.stream", routes: []schemas.Route{schemas.Completions}, tests: []string{"logprobs"}, asks: ask1(body{"temperature": 0, "max_tokens": 16, "logprobs": 2, "stream": true})},
 }

@@ -129,6 +129,17 @@ func wideStop(answer string) string {
 	return stop
 }
 
+// absentStop is a stop string that does not occur in text, though its first
+// letter does.
+func absentStop(text string) string {
+	for _, c := range text[min(len(text), 4):] {
+		if c > ' ' && c < 0x7f && c != '"' && c != '\\' {
+			return string(c) + "☃☃"
+		}
+	}
+	return "e☃☃"
+}
+
 const (
 	neverSaid = "\u2042zq9xK\u2042" // no answer holds it
 	longStop  = 10_000              // characters
@@ -165,7 +176,7 @@ func needKnown(f *Facts) string {
 
 // stpProbes are about stop strings, stop tokens and special tokens (STP).
 var stpProbes = []probe{
-	{name: "stops", needs: needKnown, tests: []string{"stop"}, asks: func(f *Facts) []ask {
+	{name: "stops", free: true, needs: needKnown, tests: []string{"stop"}, asks: func(f *Facts) []ask {
 		s := stopsOf(f)
 		var out []ask
 		add := func(label string, stop any, pieces ...string) {
@@ -176,7 +187,6 @@ var stpProbes = []probe{
 		list := func(ss ...string) []string { return ss }
 		add("twice", list(s.twice), s.twice)
 		add("string", s.early, s.early)
-		add("list", list(s.early), s.early)
 		add("order", list(s.early, s.late), s.early, s.late)
 		add("disorder", list(s.late, s.early), s.early, s.late)
 		_, n := utf8.DecodeLastRuneInString(s.text)
@@ -190,6 +200,8 @@ var stpProbes = []probe{
 		add("absurd", list(strings.Repeat("x", longStop), strings.Repeat("x", longStop)))
 		add("empty", "")
 		add("empty list", list(""))
+		add("no list", []string{})           // REQ-060
+		add("letters", absentStop(f.Capped)) // REQ-060
 		return out
 	}},
 	{name: "stops.wide", needs: needWide, tests: []string{"stop"}, asks: func(f *Facts) []ask {
@@ -198,7 +210,7 @@ var stpProbes = []probe{
 	{name: "stops.n", dialects: logDialects, tests: []string{"stop", "n", "seed", "logprobs"}, asks: func(f *Facts) []ask {
 		return []ask{{prompt: plainPrompt(f.Route), body: f.endless(body{"n": 4, "temperature": 1, "max_tokens": 8, "seed": 7, "stop": "e"}).with(withLogprobs(f, 1))}}
 	}},
-	{name: "stop_ids", dialects: []string{DialectLlamaV1}, needs: needLong, tests: []string{"stop_token_ids"}, asks: func(f *Facts) []ask {
+	{name: "stop_ids", free: true, dialects: []string{DialectLlamaV1}, needs: needLong, tests: []string{"stop_token_ids"}, asks: func(f *Facts) []ask {
 		low := ids(firstID, idsAtOnce)
 		one := func(label string, more body) ask {
 			return ask{label: label, prompt: f.Long.Prompt, body: f.endless(f.greedy(idTokens)).with(more)}
@@ -216,13 +228,13 @@ var stpProbes = []probe{
 		}
 		return out
 	}},
-	{name: "stop_ids.none", dialects: []string{DialectLlamaV1}, needs: needKnown, tests: []string{"stop_token_ids"}, asks: func(f *Facts) []ask {
+	{name: "stop_ids.none", free: true, dialects: []string{DialectLlamaV1}, needs: needKnown, tests: []string{"stop_token_ids"}, asks: func(f *Facts) []ask {
 		one := func(label string, list any) ask {
 			return ask{label: label, prompt: plainPrompt(f.Route), body: f.greedy(capped).with(body{"stop_token_ids": list})}
 		}
-		return []ask{one("empty", []int{}), one("null", nil), one("negative", []int{-1}), one("beyond", []int{1_000_000_000})}
+		return []ask{one("empty", []int{}), one("negative", []int{-1}), one("beyond", []int{1_000_000_000})}
 	}},
-	{name: "special", dialects: []string{DialectLlamaV1}, needs: needEnd, tests: []string{"skip_special_tokens"}, asks: func(f *Facts) []ask {
+	{name: "special", free: true, dialects: []string{DialectLlamaV1}, needs: needEnd, tests: []string{"skip_special_tokens"}, asks: func(f *Facts) []ask {
 		limit := shortTokens
 		if f.Short.Tokens > 0 {
 			limit = min(limit, f.Short.Tokens+8)

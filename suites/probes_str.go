@@ -39,6 +39,6 @@ var strProbes = []probe{
 	// once: after dropped streams a refusal for load is the matter of STR-028. A
 	// target may need a moment to notice, so the last of several counts.
 	{name: "reconnect", once: true, asks: func(f *Facts) []ask {
-		return slices.Repeat([]ask{{prompt: plainPrompt(f.Route), body: f.greedy(4)}}, 4)
+		return slices.Repeat([]ask{{prompt: plainPrompt(f.Route), body: f.greedy(4)}}, 3)
 	}},
 }

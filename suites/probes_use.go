@@ -15,7 +15,11 @@ var useProbes = []probe{
 		return out
 	}},
 	{name: "usage.stream", tests: []string{"stream_options"}, asks: func(f *Facts) []ask {
-		return []ask{{prompt: plainPrompt(f.Route), body: f.greedy(capped).with(body{"stream": true, "stream_options": body{"include_usage": true}})}}
+		b := f.greedy(capped).with(body{"stream": true})
+		if f.target.dialect() != DialectAzureInference { // there it is an extra parameter, and streams may tell usage without it
+			b["stream_options"] = body{"include_usage": true}
+		}
+		return []ask{{prompt: plainPrompt(f.Route), body: b}}
 	}},
 	{name: "usage.stream.n", tests: []string{"stream_options", "n"}, dialects: logDialects, asks: func(f *Facts) []ask {
 		return []ask{{prompt: plainPrompt(f.Route), body: f.endless(body{"n": 2, "temperature": 1, "max_tokens": 8, "stream": true, "stream_options": body{"include_usage": true}})}}

@@ -2,6 +2,7 @@ package suites
 
 import (
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 
@@ -97,8 +98,8 @@ func (c *Case) sent(name string) []*reply {
 		if r.probe != name {
 			continue
 		}
-		if r.Response == nil {
-			lost = r.Error
+		if why := r.unanswered(); why != "" {
+			lost = why
 			continue
 		}
 		out = append(out, r)
@@ -120,14 +121,14 @@ func (c *Case) sent(name string) []*reply {
 // none came (and then the case is settled).
 func (c *Case) labelled(probe, label string) *reply {
 	for _, r := range c.replies {
-		if r.probe == probe && r.label == label && r.Response != nil {
+		if r.probe == probe && r.label == label && r.unanswered() == "" {
 			c.look(r)
 			return r
 		}
 	}
 	for _, r := range c.replies {
 		if r.probe == probe && r.label == label {
-			c.inconclusive("request %s of probe %s got no answer: %s", label, probe, r.Error)
+			c.inconclusive("request %s of probe %s got no answer: %s", label, probe, r.unanswered())
 			return nil
 		}
 	}
@@ -137,6 +138,19 @@ func (c *Case) labelled(probe, label string) *reply {
 		c.inconclusive("request %s of probe %s was not sent", label, probe)
 	}
 	return nil
+}
+
+// unanswered says why a request got no answer to be judged, "" if it got one.
+// What is refused for load, however often it was asked, says nothing of the
+// request; where load is the matter (once), a 429 is an answer.
+func (r *reply) unanswered() string {
+	switch p := probeByName[r.probe]; {
+	case r.Response == nil:
+		return r.Error
+	case r.status() == http.StatusTooManyRequests && (p == nil || !p.once):
+		return "the target was busy (HTTP 429)"
+	}
+	return ""
 }
 
 // dialect is that of the target.

@@ -16,21 +16,21 @@ var autRules = []rule{
 	{clause: "AUT-001", reads: []string{"auth"}, judge: unauthorised("auth", "none")},
 	{clause: "AUT-002", reads: []string{"auth"}, judge: unauthorised("auth", "wrong")},
 	{clause: "AUT-003", reads: []string{"auth"}, judge: func(c *Case) { c.wantOK("auth", "right", "this is the documented way") }},
-	{clause: "AUT-004", reads: []string{"auth"}, judge: func(c *Case) {
-		if r := c.labelled("auth", "bare"); r != nil {
+	{clause: "AUT-004", reads: []string{"auth.forms"}, endpoint: true, judge: func(c *Case) {
+		if r := c.labelled("auth.forms", "bare"); r != nil {
 			c.note("a bare key gets %d", r.status())
 			if !r.ok() || c.Profile == schemas.Strict {
 				c.wantUnauthorised(r)
 			}
 		}
 	}},
-	{clause: "AUT-005", reads: []string{"auth"}, judge: func(c *Case) { c.wantOK("auth", "lower", "HTTP says that the scheme has no case") }},
+	{clause: "AUT-005", reads: []string{"auth.forms"}, endpoint: true, judge: func(c *Case) { c.wantOK("auth.forms", "lower", "HTTP says that the scheme has no case") }},
 	{clause: "AUT-006", reads: []string{"auth.azure"}, judge: func(c *Case) {
 		c.wantOK("auth.azure", "api-key", "Azure's clients send api-key")
 		c.wantOK("auth.azure", "both", "Azure's clients send both headers")
 	}},
-	{clause: "AUT-007", reads: []string{"auth"}, judge: unauthorised("auth", "basic", "empty", "more", "longer")},
-	{clause: "AUT-008", reads: []string{"auth"}, judge: unauthorised("auth", "broken")},
+	{clause: "AUT-007", reads: []string{"auth.forms"}, endpoint: true, judge: unauthorised("auth.forms", "basic", "empty", "more", "longer")},
+	{clause: "AUT-008", reads: []string{"auth.forms"}, endpoint: true, judge: unauthorised("auth.forms", "broken")},
 	{clause: "AUT-009", reads: refusing, all: true, judge: noKeyShown},
 	{clause: "AUT-010", reads: []string{"auth"}, judge: func(c *Case) {
 		for _, r := range c.sent("auth") {
@@ -53,13 +53,13 @@ var autRules = []rule{
 			}
 		}
 	}},
-	{clause: "AUT-013", reads: []string{"auth.keys"}, judge: func(c *Case) { c.wantOK("auth.keys", "second", "both keys are good") }},
-	{clause: "AUT-015", reads: []string{"auth.keys"}, judge: func(c *Case) {
+	{clause: "AUT-013", reads: []string{"auth.keys"}, endpoint: true, judge: func(c *Case) { c.wantOK("auth.keys", "second", "both keys are good") }},
+	{clause: "AUT-015", reads: []string{"auth.keys"}, endpoint: true, judge: func(c *Case) {
 		if r := c.labelled("auth.keys", "foreign"); r != nil && !slices.Contains([]int{401, 403, 404}, r.status()) {
 			c.fail(r, "status", "401, 403 or 404: the key is another endpoint's", r.statusLine())
 		}
 	}},
-	{clause: "AUT-016", reads: []string{"auth"}, judge: unauthorised("auth", "query")},
+	{clause: "AUT-016", reads: []string{"auth.forms"}, endpoint: true, judge: unauthorised("auth.forms", "query")},
 	{clause: "AUT-017", reads: []string{"auth"}, judge: func(c *Case) {
 		if r := c.labelled("auth", "stream"); r != nil && (r.looksSSE() || !r.doc.IsObject()) {
 			c.fail(r, "body", "a JSON error", shorten(string(r.Response.Body), 60))

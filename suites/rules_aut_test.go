@@ -12,7 +12,7 @@ import (
 func autGood(f *Facts) []transcript {
 	four := made{pieces: words(4), reason: "length"}
 	var ts []transcript
-	for _, name := range []string{"auth", "auth.families", "auth.azure", "auth.keys", "auth.time"} {
+	for _, name := range []string{"auth", "auth.forms", "auth.families", "auth.azure", "auth.keys", "auth.time"} {
 		for _, a := range asksOf(f, name) {
 			switch a.label {
 			case "right", "lower", "second", "api-key", "both":
@@ -58,11 +58,11 @@ var autFaults = []fault{
 	{clause: "AUT-001", probe: "auth", label: "none", edit: accept200},
 	{clause: "AUT-002", probe: "auth", label: "wrong", edit: accept200},
 	{clause: "AUT-003", probe: "auth", label: "right", edit: status(401)},
-	{clause: "AUT-004", probe: "auth", label: "bare", edit: status(500)},
-	{clause: "AUT-005", probe: "auth", label: "lower", edit: status(401)},
+	{clause: "AUT-004", probe: "auth.forms", label: "bare", edit: status(500)},
+	{clause: "AUT-005", probe: "auth.forms", label: "lower", edit: status(401)},
 	{clause: "AUT-006", dialect: azure, probe: "auth.azure", label: "both", edit: status(400)},
-	{clause: "AUT-007", probe: "auth", label: "more", edit: accept200},
-	{clause: "AUT-008", probe: "auth", label: "broken", edit: status(422)},
+	{clause: "AUT-007", probe: "auth.forms", label: "more", edit: accept200},
+	{clause: "AUT-008", probe: "auth.forms", label: "broken", edit: status(422)},
 	{clause: "AUT-009", probe: "auth", label: "wrong", edit: func(t *transcript) {
 		t.body = strings.Replace(t.body, "The key", "The key "+wrongKey, 1)
 	}},
@@ -71,7 +71,7 @@ var autFaults = []fault{
 	{clause: "AUT-012", dialect: azure, probe: "auth.azure", label: "info", edit: accept200},
 	{clause: "AUT-013", probe: "auth.keys", label: "second", edit: status(401)},
 	{clause: "AUT-015", probe: "auth.keys", label: "foreign", edit: accept200},
-	{clause: "AUT-016", probe: "auth", label: "query", edit: accept200},
+	{clause: "AUT-016", probe: "auth.forms", label: "query", edit: accept200},
 	{clause: "AUT-017", probe: "auth", label: "stream", edit: func(t *transcript) {
 		t.header, t.body = sseHeader(), "data: {}\n\n"
 	}},
@@ -105,7 +105,7 @@ var errFaults = []fault{
 	{clause: "ERR-012", probe: "bad.numbers", label: "max_tokens -1", edit: refusedWith(`{"error":{"message":"no"}}`)},
 	{clause: "ERR-013", probe: "again", label: "2", edit: func(t *transcript) { t.status = 422 }},
 	{clause: "ERR-014", dialect: azure, probe: "embeddings", edit: accept200},
-	{clause: "ERR-015", probe: "bad.numbers", label: "n -1", edit: status(404)},
+	{clause: "ERR-015", probe: "bad.numbers", label: "n 0", edit: status(404)},
 	{clause: "ERR-016", dialect: azure, probe: "again", label: "1", edit: func(t *transcript) {
 		t.header.Set("X-Ms-Error-Code", "a")
 		t.body = `{"error":{"code":"b","message":"c"}}`

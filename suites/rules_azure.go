@@ -53,7 +53,7 @@ var extRules = []rule{
 			c.fail(r, "error", "the names of both unknown parameters", strconv.Quote(shorten(r.message(), 100)))
 		}
 	}},
-	{clause: "EXT-010", reads: []string{"extra.v1"}, judge: func(c *Case) { c.wantOK("extra.v1", "v1", "the header says nothing under /v1") }},
+	{clause: "EXT-010", reads: []string{"extra.v1"}, endpoint: true, judge: func(c *Case) { c.wantOK("extra.v1", "v1", "the header says nothing under /v1") }},
 	{clause: "EXT-011", reads: []string{"extra.chat"}, judge: func(c *Case) {
 		for _, label := range []string{"n", "stream_options"} {
 			if r := c.labelled("extra.chat", label); r != nil {
@@ -109,7 +109,7 @@ var verRules = []rule{
 			c.wantOK("version", "query "+q, "clients send this version")
 		}
 	}},
-	{clause: "VER-004", reads: []string{"version.v1"}, judge: func(c *Case) {
+	{clause: "VER-004", reads: []string{"version.v1"}, endpoint: true, judge: func(c *Case) {
 		if r := c.wantOK("version.v1", "v1", "this dialect has no versions"); r != nil {
 			c.wantControl(r)
 		}
@@ -343,7 +343,7 @@ func property(s *openapi3.Schema, name string) *openapi3.Schema {
 
 // depRules judge deployments, as far as the data plane shows them (DEP).
 var depRules = []rule{
-	{clause: "DEP-033", reads: []string{"deployments"}, judge: func(c *Case) {
+	{clause: "DEP-033", reads: []string{"deployments"}, endpoint: true, judge: func(c *Case) {
 		for _, d := range c.Facts.target.Deployments {
 			r := c.wantOK("deployments", d, "the header names a deployment")
 			if r == nil {
@@ -358,7 +358,7 @@ var depRules = []rule{
 			}
 		}
 	}},
-	{clause: "DEP-034", reads: []string{"deployments"}, judge: func(c *Case) {
+	{clause: "DEP-034", reads: []string{"deployments"}, endpoint: true, judge: func(c *Case) {
 		if r := c.labelled("deployments", "touchstone-no-such-deployment"); r != nil && !r.refused() {
 			c.fail(r, "status", "404, or another refusal: there is no such deployment", r.statusLine())
 		}

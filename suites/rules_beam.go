@@ -14,10 +14,10 @@ var beamRules = []rule{
 	{clause: "BEAM-005", reads: []string{"beam.two", "beam"}, judge: beamRepeats},
 	{clause: "BEAM-006", reads: []string{"beam.two", "beam.n2"}, judge: beamsDiffer},
 	{clause: "BEAM-007", reads: []string{"beam.two", "beam", "beam.greedy"}, judge: beamBeatsGreedy},
-	{clause: "BEAM-008", reads: []string{"beam.two", "beam.top_p"}, judge: beamTopP},
+	{clause: "BEAM-008", reads: []string{"beam.two", "beam.top_p"}, endpoint: true, judge: beamTopP},
 	{clause: "BEAM-009", reads: []string{"beam.two", "beam.stream"}, judge: beamStream},
-	{clause: "BEAM-010", reads: []string{"beam.off"}, judge: equalsControl("beam.off", "use_beam_search false")},
-	{clause: "BEAM-011", reads: []string{"beam.two", "beam.n2.alone"}, judge: beamN},
+	{clause: "BEAM-010", reads: []string{"beam.off"}, endpoint: true, judge: equalsControl("beam.off", "use_beam_search false")},
+	{clause: "BEAM-011", reads: []string{"beam.two", "beam.n2.alone"}, endpoint: true, judge: beamN},
 }
 
 // hasBeams is whether the target answers a correct beam search. One that
@@ -111,7 +111,7 @@ func beamsDiffer(c *Case) {
 // beamBeatsGreedy compares the sums of log probabilities of the best beam and
 // of the greedy answer, both of the same number of tokens.
 func beamBeatsGreedy(c *Case) {
-	if !c.hasBeams() {
+	if !c.hasBeams() || !c.repeatable() {
 		return
 	}
 	greedy := c.greedyTwin()

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -14,12 +15,12 @@ import (
 var detRules = []rule{
 	{clause: "DET-001", reads: []string{"det", "det.alive"}, all: true, judge: greedyRepeats},
 	{clause: "DET-002", reads: []string{"det"}, judge: sameAs("det", "top_p", "top_p has no effect at temperature 0")},
-	{clause: "DET-003", reads: []string{"det"}, judge: defaultsChangeNothing},
+	{clause: "DET-003", reads: []string{"det", "beam.off"}, judge: defaultsChangeNothing},
 	{clause: "DET-004", reads: []string{"det"}, judge: sameAs("det", "null", "null means absent")},
 	{clause: "DET-005", reads: []string{"det"}, judge: both(
 		sameAs("det", "reversed", "the order of members has no meaning"),
 		sameAs("det", "indented", "white space has no meaning"))},
-	{clause: "DET-006", reads: []string{"det", "det.long"}, judge: fewerBeginMore},
+	{clause: "DET-006", reads: []string{"length"}, judge: fewerBeginMore},
 	{clause: "DET-007", reads: []string{"seeds"}, judge: seedRepeats},
 	{clause: "DET-008", reads: []string{"seeds"}, judge: seedsDiffer},
 	{clause: "DET-009", reads: plain, all: true, judge: fingerprintStays},
@@ -30,7 +31,7 @@ var detRules = []rule{
 	{clause: "DET-014", reads: []string{"det.history"}, judge: nothingRemembered},
 	{clause: "DET-015", reads: []string{"det.long"}, judge: penaltyActs},
 	{clause: "DET-016", reads: []string{"det.alive"}, judge: connectionsAlike},
-	{clause: "DET-017", reads: []string{"det.path"}, judge: pathsAlike},
+	{clause: "DET-017", reads: []string{"det.path"}, endpoint: true, judge: pathsAlike},
 }
 
 // greedyRepeats compares all answers to equal bodies at temperature 0.
@@ -78,19 +79,23 @@ func defaultsChangeNothing(c *Case) {
 	}
 	compared := 0
 	for _, r := range c.replies {
-		name, ok := strings.CutPrefix(r.label, "default ")
-		if r.probe != "det" || !ok {
+		if (r.probe != "det" || !strings.HasPrefix(r.label, "default")) && r.probe != "beam.off" || r.unanswered() != "" {
 			continue
 		}
 		c.look(r)
+		sent := slices.DeleteFunc(r.members(), func(name string) bool { return r.required(name) })
+		if len(sent) == 0 {
+			sent = []string{"max_tokens"} // left out
+		}
+		what := strings.Join(sent, ", ")
 		switch {
-		case r.refused() && r.names(name):
-			c.note("%s is refused by name", name)
+		case r.refused() && r.names(sent...):
+			c.note("of %s one is refused by name", what)
 		case !r.ok():
-			c.fail(r, "status", "200: "+name+" has its default", r.statusLine())
+			c.fail(r, "status", "200: "+what+" at the default", r.statusLine())
 		default:
 			compared++
-			c.wantText(r, c.Facts.Capped, name+" has its default")
+			c.wantText(r, c.Facts.Capped, what+" at the default")
 		}
 	}
 	if compared == 0 {
@@ -98,22 +103,26 @@ func defaultsChangeNothing(c *Case) {
 	}
 }
 
+// members are the names of a request's members, in order.
+func (r *reply) members() []string {
+	var out []string
+	r.req.ForEach(func(k, _ gjson.Result) bool { out = append(out, k.Str); return true })
+	return out
+}
+
+// required is whether a member is one of those that every greedy request has.
+func (r *reply) required(name string) bool {
+	return slices.Contains([]string{"prompt", "messages", "model", "temperature", "max_tokens"}, name)
+}
+
 func fewerBeginMore(c *Case) {
 	if !c.repeatable() {
 		return
 	}
-	begins := func(r *reply, whole string) {
-		if r == nil {
-			return
+	for _, r := range c.answers("length") {
+		if got := strings.TrimRight(r.firstText(), "\uFFFD"); !strings.HasPrefix(c.Facts.Long.Answer, got) || got == "" {
+			c.fail(r, textPath[c.Route], "a beginning of "+strconv.Quote(around(c.Facts.Long.Answer, got)), strconv.Quote(around(got, c.Facts.Long.Answer)))
 		}
-		if got := strings.TrimRight(r.firstText(), "\uFFFD"); !strings.HasPrefix(whole, got) || got == "" {
-			c.fail(r, textPath[c.Route], "a beginning of "+strconv.Quote(around(whole, got)), strconv.Quote(around(got, whole)))
-		}
-	}
-	begins(c.answeredAs("det", "4"), c.Facts.Capped)
-	begins(c.answeredAs("det", "8"), c.Facts.Capped)
-	if c.Facts.Long.known() {
-		begins(c.answeredAs("det.long", "32"), c.Facts.Long.Answer)
 	}
 }
 

@@ -17,17 +17,14 @@ func detGood(f *Facts) []transcript {
 	add := func(probe, label string, m made) {
 		ts = append(ts, labelledAs(label, plainly(f.Route, probe, sent, m)))
 	}
-	for _, label := range []string{"again", "again", "default n", "default top_p", "null", "top_p", "tiny top_p", "reversed", "indented"} {
+	for _, label := range []string{"again", "again", "defaults 1", "defaults 2", "null", "top_p", "tiny top_p", "reversed", "indented"} {
 		add("det", label, sixteen)
 	}
 	add("det.path", "", sixteen)
-	for _, n := range []int{4, 8} {
-		ts = append(ts, labelledAs(map[int]string{4: "4", 8: "8"}[n], plainly(f.Route, "det", body{"max_tokens": n}, made{words(n), "length", nil})))
-	}
 	long := func(label, text string) transcript {
 		return labelledAs(label, plainly(f.Route, "det.long", body{"max_tokens": 32}, made{append(words(31), text), "length", nil}))
 	}
-	ts = append(ts, long("32", " w31"), long("penalty 2", " w31"), long("penalty -2", " again"))
+	ts = append(ts, long("penalty 2", " w31"), long("penalty -2", " again"))
 	short := made{pieces: []string{"Yes", ", it", " is."}, reason: "stop"}
 	for range 2 {
 		ts = append(ts,
@@ -63,13 +60,12 @@ func detGood(f *Facts) []transcript {
 var detFaults = []fault{
 	{clause: "DET-001", probe: "det", label: "again", edit: onlyOnce(func(t *transcript) { t.body = strings.Replace(t.body, " w03", " x03", 1) })},
 	{clause: "DET-002", probe: "det", label: "top_p", from: " w03", to: " x03"},
-	{clause: "DET-003", probe: "det", label: "default n", from: " w03", to: " x03"},
-	{clause: "DET-003", probe: "det", label: "default top_p", edit: fails500},
+	{clause: "DET-003", probe: "det", label: "defaults 1", from: " w03", to: " x03"},
+	{clause: "DET-003", probe: "det", label: "defaults 2", edit: fails500},
 	{clause: "DET-004", probe: "det", label: "null", edit: fails500},
 	{clause: "DET-005", probe: "det", label: "reversed", from: " w03", to: " x03"},
 	{clause: "DET-005", probe: "det", label: "indented", edit: fails500},
-	{clause: "DET-006", probe: "det", label: "8", from: " w03", to: " x03"},
-	{clause: "DET-006", probe: "det.long", label: "32", from: " w03", to: " x03"},
+	{clause: "DET-006", probe: "length", from: " w03", to: " x03"},
 	{clause: "DET-007", dialect: DialectOpenAI, probe: "seeds", edit: onlyOnce(func(t *transcript) { t.body = strings.Replace(t.body, " w03", " x03", 1) })},
 	{clause: "DET-008", dialect: DialectOpenAI, probe: "seeds", edit: func(t *transcript) {
 		*t = answering(&Facts{Route: schemas.Completions}, "seeds", ask{wire: wire{}, body: t.sent}, plainly(schemas.Completions, "seeds", t.sent, made{words(32), "length", flat(32, -1)}))

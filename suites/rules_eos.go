@@ -15,7 +15,7 @@ var eosRules = []rule{
 	{clause: "EOS-001", reads: []string{"eos.default"}, judge: falseEnds},
 	{clause: "EOS-002", reads: []string{"cap1"}, all: true, judge: exactlyMaxTokens},
 	{clause: "EOS-003", reads: []string{"eos.default"}, judge: eosDefault},
-	{clause: "EOS-004", reads: []string{"eos.text"}, judge: textIsFalse},
+	{clause: "EOS-004", reads: []string{"flags.quoted"}, judge: textIsFalse},
 	{clause: "EOS-005", reads: []string{"stop", "stop_ids"}, judge: stopsInForce},
 	{clause: "EOS-006", judge: falseBeginsTrue},
 	{clause: "EOS-007", reads: []string{"extra"}, judge: func(c *Case) {
@@ -150,7 +150,7 @@ func eosDefault(c *Case) {
 }
 
 func textIsFalse(c *Case) {
-	for _, r := range c.sent("eos.text") {
+	if r := c.labelled("flags.quoted", "false"); r != nil {
 		switch {
 		case r.isRefusal():
 			c.note("refused with %d", r.status())

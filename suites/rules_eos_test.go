@@ -8,7 +8,6 @@ func eosGood(f *Facts) []transcript {
 	return []transcript{
 		labelledAs("plain", plainly(f.Route, "eos.default", sent, short)),
 		labelledAs("stream", streamly(f.Route, "eos.default", sent, short)),
-		refusal("eos.text", body{"ignore_eos": "false"}, "ignore_eos", "ignore_eos must be true or false"),
 		plainly(f.Route, "short.endless", body{"temperature": 0, "max_tokens": shortTokens, "ignore_eos": true}, going),
 	}
 }
@@ -22,7 +21,7 @@ var eosFaults = []fault{
 	{clause: "EOS-002", probe: "cap1", from: `"completion_tokens":1`, to: `"completion_tokens":2`},
 	{clause: "EOS-002", probe: "long", from: `"length"`, to: `"stop"`},
 	{clause: "EOS-003", probe: "eos.default", label: "stream", from: ` is.`, to: ` is. And`},
-	{clause: "EOS-004", probe: "eos.text", edit: says("length", words(shortTokens)...)},
+	{clause: "EOS-004", probe: "flags.quoted", label: "false", edit: says("length", words(shortTokens)...)},
 	{clause: "EOS-005", probe: "stop", edit: says("length", words(longTokens)...)},
 	{clause: "EOS-005", probe: "stop_ids", edit: says("length", words(idTokens)...)},
 	{clause: "EOS-007", dialect: azure, probe: "extra", label: "ignore_eos", edit: accept200},

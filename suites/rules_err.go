@@ -106,7 +106,7 @@ var errRules = []rule{
 		}
 	}},
 	{clause: "ERR-012", reads: []string{"bad.numbers", "bad.lists"}, judge: namesParameter},
-	{clause: "ERR-013", reads: []string{"again"}, judge: func(c *Case) {
+	{clause: "ERR-013", reads: []string{"again"}, endpoint: true, judge: func(c *Case) {
 		rs := c.sent("again")
 		for _, r := range rs {
 			if r.status() != rs[0].status() {
@@ -145,7 +145,7 @@ var errRules = []rule{
 			}
 		}
 	}},
-	{clause: "ERR-017", reads: append([]string{"unknown"}, refusing...), all: true, judge: func(c *Case) {
+	{clause: "ERR-017", reads: refusing, all: true, judge: func(c *Case) {
 		for _, r := range c.errors() {
 			if r.status() == http.StatusFailedDependency && r.Response.Header.Get("ms-azureml-model-error-statuscode") == "" {
 				c.fail(r, "header ms-azureml-model-error-statuscode", "the status of the container", "absent")

@@ -227,8 +227,14 @@ func contextIsLength(c *Case) {
 			c.fail(r, "status", fmt.Sprintf("200: prompt and max_tokens fill the context of %d exactly", c.Facts.Context), fmt.Sprintf("%d %s", r.status(), shorten(r.message(), 120)))
 			continue
 		}
+		tokens, counted := r.completionTokens()
 		for i, ch := range r.choices() {
-			if v := ch.Get("finish_reason"); v.String() != "length" {
+			v := ch.Get("finish_reason")
+			switch {
+			case v.String() == "length":
+			case v.String() == "stop" && c.Facts.IgnoreEOS != Honoured && (!counted || tokens < r.number("max_tokens", 0)):
+				c.inconclusive("the answer ended by itself before the end of the context")
+			default:
 				c.fail(r, fmt.Sprintf("choices.%d.finish_reason", i), "length: the answer reached the end of the context", show(v))
 			}
 		}

@@ -271,7 +271,12 @@ func topAreLogarithms(c *Case) {
 	})
 }
 
+// greedyIsHighest asks nothing of a target whose greedy answers differ: its
+// choice is not the likeliest then, whatever the log probabilities are.
 func greedyIsHighest(c *Case) {
+	if !c.repeatable() {
+		return
+	}
 	any := false
 	c.positions(func(r *reply, where, token string, value float64, top map[string]gjson.Result) {
 		if t := r.req.Get("temperature"); t.Type != gjson.Number || t.Num != 0 || r.req.Get("use_beam_search").Bool() {

@@ -17,27 +17,25 @@ var reqRules = append(negativeRules(reqNegatives), []rule{
 	{clause: "REQ-001", reads: []string{"methods"}, judge: methodsRefused},
 	{clause: "REQ-002", reads: []string{"methods"}, judge: allowListsPost},
 	{clause: "REQ-003", reads: []string{"path"}, endpoint: true, judge: unknownPath},
-	{clause: "REQ-004", reads: []string{"content-type"}, judge: func(c *Case) { c.wantOK("content-type", "charset", "this is JSON, by its label too") }},
-	{clause: "REQ-005", reads: []string{"content-type"}, judge: func(c *Case) {
+	{clause: "REQ-004", reads: []string{"content-type"}, endpoint: true, judge: func(c *Case) { c.wantOK("content-type", "charset", "this is JSON, by its label too") }},
+	{clause: "REQ-005", reads: []string{"content-type"}, endpoint: true, judge: func(c *Case) {
 		if r := c.labelled("content-type", "text"); r != nil {
 			c.wantRefusal(r, "the body is labelled text/plain", http.StatusUnsupportedMediaType)
 		}
 	}},
-	{clause: "REQ-008", reads: []string{"comma"}, judge: trailingComma},
-	{clause: "REQ-010", reads: []string{"twice"}, judge: decidedAlike("twice", "a member stands there twice")},
-	{clause: "REQ-011", reads: []string{"scripts"}, judge: func(c *Case) {
-		for _, s := range scripts {
-			c.wantOK("scripts", s[0], "the prompt is valid UTF-8")
-		}
+	{clause: "REQ-008", reads: []string{"comma"}, endpoint: true, judge: trailingComma},
+	{clause: "REQ-010", reads: []string{"twice"}, endpoint: true, judge: decidedAlike("twice", "a member stands there twice")},
+	{clause: "REQ-011", reads: []string{"scripts"}, endpoint: true, judge: func(c *Case) {
+		c.wantOK("scripts", "", "the prompt is valid UTF-8")
 	}},
-	{clause: "REQ-012", reads: []string{"surrogates"}, judge: surrogatePairs},
-	{clause: "REQ-013", reads: []string{"bytes"}, judge: survives("ff fe", "lone surrogate")},
-	{clause: "REQ-014", reads: []string{"bytes"}, judge: survives("NUL", "U+0001")},
-	{clause: "REQ-077", reads: []string{"bytes"}, judge: survives("deep")},
+	{clause: "REQ-012", reads: []string{"surrogates"}, endpoint: true, judge: surrogatePairs},
+	{clause: "REQ-013", reads: []string{"bytes"}, endpoint: true, judge: survives("ff fe", "lone surrogate")},
+	{clause: "REQ-014", reads: []string{"bytes"}, endpoint: true, judge: survives("NUL", "U+0001")},
+	{clause: "REQ-077", reads: []string{"bytes"}, endpoint: true, judge: survives("deep")},
 	{clause: "REQ-015", reads: []string{"oversize"}, endpoint: true, judge: oversize},
-	{clause: "REQ-016", reads: []string{"chunked"}, judge: func(c *Case) { c.wantOK("chunked", "", "the same body with a length is answered") }},
-	{clause: "REQ-017", reads: []string{"accept"}, judge: acceptIgnored},
-	{clause: "REQ-018", reads: []string{"gzip"}, judge: compressed},
+	{clause: "REQ-016", reads: []string{"chunked"}, endpoint: true, judge: func(c *Case) { c.wantOK("chunked", "", "the same body with a length is answered") }},
+	{clause: "REQ-017", reads: []string{"accept"}, endpoint: true, judge: acceptIgnored},
+	{clause: "REQ-018", reads: []string{"gzip"}, endpoint: true, judge: compressed},
 	{clause: "REQ-019", reads: []string{"model.names"}, judge: func(c *Case) {
 		if r := c.wantOK("model.names", "azureai", "every client library sends model (C11)"); r != nil {
 			c.wantControl(r)
@@ -77,19 +75,22 @@ var reqRules = append(negativeRules(reqNegatives), []rule{
 		}
 	}},
 	{clause: "REQ-031", reads: []string{"stream.values"}, judge: func(c *Case) {
-		c.wantStream("stream true", true)
-		c.wantStream("stream false", false)
-		c.wantStream("stream null", false)
+		for _, e := range share(c.Facts, streamKinds) {
+			c.wantStream(e.label, e.members[1] == "true")
+		}
 	}},
 	{clause: "REQ-032", reads: []string{"stream.values"}, judge: func(c *Case) {
-		c.wantMeaning(`stream "True"`, true)
-		c.wantMeaning(`stream "false"`, false)
+		for _, e := range share(c.Facts, streamTexts) {
+			c.wantMeaning(e.label, e.members[1] == `"True"`)
+		}
 	}},
 	{clause: "REQ-033", reads: []string{"stream.values"}, judge: func(c *Case) {
-		c.wantMeaning("stream 0", false)
-		c.wantMeaning("stream 1", true)
-		if r := c.labelled("stream.values", "stream 2"); r != nil {
-			c.wantRefusal(r, "2 is neither true nor false")
+		for _, e := range share(c.Facts, streamNumbers) {
+			if e.members[1] != "2" {
+				c.wantMeaning(e.label, e.members[1] == "1")
+			} else if r := c.labelled("stream.values", e.label); r != nil {
+				c.wantRefusal(r, "2 is neither true nor false")
+			}
 		}
 	}},
 	{clause: "REQ-034", reads: []string{"default.length"}, judge: func(c *Case) { c.defaultLength(16, true) }},
@@ -97,8 +98,8 @@ var reqRules = append(negativeRules(reqNegatives), []rule{
 	{clause: "REQ-036", reads: []string{"default.length"}, judge: func(c *Case) { c.defaultLength(256, false) }},
 	{clause: "REQ-037", reads: []string{"default.length", "default.null"}, judge: nullLength},
 	{clause: "REQ-038", reads: []string{"length"}, judge: bounded},
-	{clause: "REQ-040", reads: []string{"length.zero"}, judge: zeroLength},
-	{clause: "REQ-042", reads: []string{"length.forms"}, judge: func(c *Case) {
+	{clause: "REQ-040", reads: []string{"length.zero"}, endpoint: true, judge: zeroLength},
+	{clause: "REQ-042", reads: []string{"length.forms"}, endpoint: true, judge: func(c *Case) {
 		if r := c.labelled("length.forms", "16.0"); r != nil {
 			c.wantNoServerError(r, "16.0 is a number")
 			if r.ok() {
@@ -106,18 +107,18 @@ var reqRules = append(negativeRules(reqNegatives), []rule{
 			}
 		}
 	}},
-	{clause: "REQ-043", reads: []string{"length.forms"}, judge: quotedLength},
-	{clause: "REQ-045", reads: []string{"huge"}, judge: func(c *Case) {
+	{clause: "REQ-043", reads: []string{"length.forms"}, endpoint: true, judge: quotedLength},
+	{clause: "REQ-045", reads: []string{"bad.values"}, judge: func(c *Case) {
 		for _, e := range hugeHere(c.Facts) {
-			if r := c.labelled("huge", e.label); r != nil && !r.refused() {
+			if r := c.labelled("bad.values", e.label); r != nil && !r.refused() {
 				c.fail(r, "status", "a refusal: no machine word holds "+e.members[1], r.statusLine())
 			}
 		}
 	}},
-	{clause: "REQ-048", reads: []string{"top_p.zero"}, judge: topPZero},
-	{clause: "REQ-049", reads: []string{"top_p.one"}, judge: func(c *Case) { c.wantAllOK("top_p.one", each("top_p", "1", "1.0"), "1 is the default") }},
-	{clause: "REQ-050", reads: []string{"temperatures"}, judge: func(c *Case) {
-		c.wantAllOK("temperatures", each("temperature", "0", "0.8", "2"), "temperature lies in 0 to 2")
+	{clause: "REQ-048", reads: []string{"top_p.zero"}, endpoint: true, judge: topPZero},
+	{clause: "REQ-049", reads: []string{"top_p.one"}, endpoint: true, judge: func(c *Case) { c.wantAllOK("top_p.one", topPOne, "1 is the default") }},
+	{clause: "REQ-050", reads: []string{"temperatures"}, endpoint: true, judge: func(c *Case) {
+		c.wantAllOK("temperatures", temperatures, "temperature lies in 0 to 2")
 	}},
 	{clause: "REQ-053", reads: []string{"temperature.azure"}, judge: func(c *Case) {
 		for _, r := range c.sent("temperature.azure") {
@@ -125,21 +126,21 @@ var reqRules = append(negativeRules(reqNegatives), []rule{
 			c.note("temperature 1.5 gets %d", r.status())
 		}
 	}},
-	{clause: "REQ-054", reads: []string{"sampling.types"}, judge: samplingTypes},
+	{clause: "REQ-054", reads: []string{"bad.values"}, judge: samplingTypes},
 	{clause: "REQ-055", reads: []string{"n3"}, judge: plainN},
 	{clause: "REQ-058", reads: []string{"n.huge"}, judge: hugeN},
-	{clause: "REQ-059", reads: []string{"n.greedy"}, judge: greedyN},
-	{clause: "REQ-060", reads: []string{"stop.forms"}, judge: stopForms},
-	{clause: "REQ-063", reads: []string{"penalties"}, judge: func(c *Case) { c.penalty("presence_penalty") }},
-	{clause: "REQ-064", reads: []string{"penalties"}, judge: func(c *Case) { c.penalty("presence_penalty"); c.penalty("frequency_penalty") }},
+	{clause: "REQ-059", reads: []string{"n.greedy"}, endpoint: true, judge: greedyN},
+	{clause: "REQ-060", reads: []string{"stops", "det"}, judge: stopForms},
+	{clause: "REQ-063", reads: []string{"penalties"}, endpoint: true, judge: func(c *Case) { c.penalty("presence_penalty") }},
+	{clause: "REQ-064", reads: []string{"penalties"}, endpoint: true, judge: func(c *Case) { c.penalty("presence_penalty"); c.penalty("frequency_penalty") }},
 	{clause: "REQ-065", reads: []string{"penalty.effect"}, judge: penaltyEffect},
-	{clause: "REQ-066", reads: []string{"flags", "beam.off"}, judge: flagValues},
+	{clause: "REQ-066", reads: []string{"flags", "beam.off"}, endpoint: true, judge: flagValues},
 	{clause: "REQ-067", reads: []string{"flags.quoted"}, judge: quotedFlags},
-	{clause: "REQ-070", reads: []string{"bad.best_of"}, judge: badBestOf},
-	{clause: "REQ-071", reads: []string{"unknown"}, judge: unknownParameter},
+	{clause: "REQ-070", reads: []string{"bad.values"}, judge: badBestOf},
+	{clause: "REQ-071", reads: []string{"unknown"}, endpoint: true, judge: unknownParameter},
 	{clause: "REQ-074", reads: []string{"length.other"}, judge: otherName},
-	{clause: "REQ-075", reads: []string{"two.bad"}, judge: refusedEarly},
-	{clause: "REQ-076", reads: []string{"two.bad"}, judge: func(c *Case) {
+	{clause: "REQ-075", reads: []string{"two.bad"}, endpoint: true, judge: refusedEarly},
+	{clause: "REQ-076", reads: []string{"two.bad"}, endpoint: true, judge: func(c *Case) {
 		r := c.labelled("two.bad", "two")
 		switch {
 		case r == nil:
@@ -237,15 +238,12 @@ func unknownPath(c *Case) {
 }
 
 func trailingComma(c *Case) {
-	without, with := c.labelled("comma", "without"), c.labelled("comma", "with")
-	if with == nil || without == nil {
-		return
-	}
-	switch {
-	case with.ok() && c.Profile == schemas.Strict, !with.ok() && !with.isRefusal():
-		c.wantRefusal(with, "a trailing comma is no JSON")
-	case with.ok() && without.ok() && c.Facts.Repeatable && with.firstText() != without.firstText():
-		c.fail(with, textPath[c.Route], "as without the comma: "+strconv.Quote(shorten(without.firstText(), 60)), strconv.Quote(shorten(with.firstText(), 60)))
+	for _, r := range c.sent("comma") {
+		if r.ok() && c.Profile != schemas.Strict {
+			c.wantControl(r)
+		} else {
+			c.wantRefusal(r, "a trailing comma is no JSON")
+		}
 	}
 }
 
@@ -531,13 +529,14 @@ func topPZero(c *Case) {
 }
 
 func samplingTypes(c *Case) {
-	for _, e := range []edit{set("temperature", `"0.5"`), set("top_p", `"0.5"`)} {
-		if r := c.labelled("sampling.types", e.label); r != nil && (c.Profile == schemas.Strict || !r.ok()) {
-			c.wantRefusal(r, "a string is no number (C05)")
-		}
-	}
-	for _, e := range []edit{set("temperature", "[]"), set("top_p", "{}")} {
-		if r := c.labelled("sampling.types", e.label); r != nil {
+	for _, e := range share(c.Facts, samplingTypesBad) {
+		switch r := c.labelled("bad.values", e.label); {
+		case r == nil:
+		case e.members[1] == `"0.5"`:
+			if c.Profile == schemas.Strict || !r.ok() {
+				c.wantRefusal(r, "a string is no number (C05)")
+			}
+		default:
 			c.wantRefusal(r, "this is no number")
 		}
 	}
@@ -579,11 +578,17 @@ func greedyN(c *Case) {
 	}
 }
 
+// stopForms reads what other clauses ask, too: an array in the request whose
+// stop string ends the text, null in the one whose every parameter is null.
 func stopForms(c *Case) {
-	for _, label := range []string{"string", "array", "null", "[]"} {
-		if r := c.wantOK("stop.forms", label, "stop is a string, an array, or null (C47)"); r != nil {
+	for _, label := range []string{"letters", "no list"} {
+		if r := c.wantOK("stops", label, "stop is a string, an array, or null (C47)"); r != nil {
 			c.wantControl(r)
 		}
+	}
+	c.wantOK("stops", "twice", "stop may be an array (C47)")
+	if r := c.labelled("det", "null"); r != nil && !r.ok() && r.names("stop") {
+		c.fail(r, "status", "200: stop may be null (C47)", r.statusLine())
 	}
 }
 
@@ -592,7 +597,7 @@ func (c *Case) penalty(name string) {
 	if c.status != "" {
 		return
 	}
-	for _, e := range each(name, "-2.01", "2.01") {
+	for _, e := range penaltiesBad(name) {
 		if r := c.labelled("penalties", e.label); r != nil {
 			c.wantRefusal(r, name+" lies in -2 to 2")
 		}
@@ -641,14 +646,15 @@ func quotedFlags(c *Case) {
 }
 
 func badBestOf(c *Case) {
-	for _, e := range each("best_of", "-1", "1.5", `"2"`) {
-		if r := c.labelled("bad.best_of", e.label); r != nil {
+	for _, e := range share(c.Facts, bestOfBad) {
+		switch r := c.labelled("bad.values", e.label); {
+		case r == nil:
+		case e.members[1] == "0":
+			c.wantNoServerError(r, "best_of is 0")
+			c.note("best_of 0 gets %d", r.status())
+		default:
 			c.wantRefusal(r, "best_of is an integer of at least 1")
 		}
-	}
-	if r := c.labelled("bad.best_of", "best_of 0"); r != nil {
-		c.wantNoServerError(r, "best_of is 0")
-		c.note("best_of 0 gets %d", r.status())
 	}
 }
 

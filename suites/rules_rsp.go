@@ -17,7 +17,7 @@ import (
 )
 
 // plain are the probes whose answers show the shape of responses.
-var plain = []string{"n3", "nonce", "model"}
+var plain = []string{"n3", "nonce", "model.names"}
 
 // rspRules judge the shape of answers that are not streamed (RSP).
 var rspRules = []rule{

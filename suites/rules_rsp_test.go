@@ -22,7 +22,7 @@ var rspFaults = []fault{
 	{clause: "RSP-009", probe: "control", from: fmt.Sprint(clock.Unix()), to: "217877"},
 	{clause: "RSP-010", probe: "control", from: fmt.Sprint(clock.Unix()), to: fmt.Sprint(clock.Unix() - 3600)},
 	{clause: "RSP-011", probe: "control", from: `"model":"m"`, to: `"model":null`},
-	{clause: "RSP-012", probe: "model", from: `"model":"m"`, to: `"model":"other"`},
+	{clause: "RSP-012", probe: "model.names", label: "unknown", from: `"model":"m"`, to: `"model":"other"`},
 	{clause: "RSP-013", probe: "n3", edit: func(t *transcript) { t.sent["n"] = 4 }},
 	{clause: "RSP-014", probe: "n3", from: `"index":1`, to: `"index":0`},
 	{clause: "RSP-015", probe: "n3", from: `"index":2`, to: `"index":3`},

@@ -16,7 +16,7 @@ var stpRules = []rule{
 	{clause: "STP-001", reads: []string{"stops"}, judge: cutsAt("twice", func(s stops) string { return s.twice })},
 	{clause: "STP-002", reads: []string{"stops"}, judge: both(
 		cutsAt("string", func(s stops) string { return s.early }),
-		cutsAt("list", func(s stops) string { return s.early }))},
+		cutsAt("twice", func(s stops) string { return s.twice }))},
 	{clause: "STP-003", reads: []string{"stops"}, judge: both(
 		cutsAt("order", func(s stops) string { return s.early }),
 		cutsAt("disorder", func(s stops) string { return s.early }))},
@@ -28,17 +28,17 @@ var stpRules = []rule{
 	{clause: "STP-009", reads: []string{"stops"}, judge: emptyText},
 	{clause: "STP-010", reads: []string{"stops"}, judge: emptyStop},
 	{clause: "STP-011", reads: []string{"stops"}, judge: longStopHarmless},
-	{clause: "STP-012", reads: []string{"stops", "logprobs", "logprobs.chat"}, judge: countsGenerated},
+	{clause: "STP-012", reads: []string{"stops", "length", "logprobs", "logprobs.chat"}, judge: countsGenerated},
 	{clause: "STP-013", reads: []string{"best_of.candidates", "stops.n"}, judge: stopsEachChoice},
 	{clause: "STP-014", reads: []string{"stop_ids"}, judge: idsStop},
 	{clause: "STP-015", reads: []string{"stop_ids", "logprobs", "logprobs.chat"}, judge: stopTokenKept},
-	{clause: "STP-016", reads: []string{"stop_ids.none", "stop_ids"}, judge: noIDs},
-	{clause: "STP-017", reads: []string{"stop_ids.none"}, judge: foreignIDs},
+	{clause: "STP-016", reads: []string{"stop_ids.none", "stop_ids", "det"}, endpoint: true, judge: noIDs},
+	{clause: "STP-017", reads: []string{"stop_ids.none"}, endpoint: true, judge: foreignIDs},
 	{clause: "STP-018", reads: []string{"stop_ids"}, judge: whicheverFirst},
-	{clause: "STP-019", reads: []string{"special"}, judge: specialHidden},
-	{clause: "STP-020", reads: []string{"special"}, judge: specialShown},
-	{clause: "STP-021", reads: []string{"special"}, judge: nullHides},
-	{clause: "STP-022", reads: []string{"special"}, judge: specialCounted},
+	{clause: "STP-019", reads: []string{"special"}, endpoint: true, judge: specialHidden},
+	{clause: "STP-020", reads: []string{"special"}, endpoint: true, judge: specialShown},
+	{clause: "STP-021", reads: []string{"special"}, endpoint: true, judge: nullHides},
+	{clause: "STP-022", reads: []string{"special"}, endpoint: true, judge: specialCounted},
 	{clause: "STP-023", reads: []string{"stops", "stop_ids"}, judge: stopIsStop},
 }
 
@@ -119,6 +119,9 @@ func anywhereInTokens(c *Case) {
 
 func spaceAndWide(c *Case) {
 	cutsAt("spaced", func(s stops) string { return s.spaced })(c)
+	if !c.repeatable() {
+		return
+	}
 	for _, r := range c.answers("stops.wide") {
 		c.wantCut(r, c.Facts.Wide.Answer, wideStop(c.Facts.Wide.Answer))
 	}
@@ -170,10 +173,13 @@ func longStopHarmless(c *Case) {
 	}
 }
 
+// countsGenerated counts the tokens of a text by log probabilities, or by the
+// longest answer that max_tokens cut and that the text goes on from.
 func countsGenerated(c *Case) {
 	tokens := c.knownTokens()
-	if tokens == nil {
-		c.inconclusive("the tokens of the known answer are not known: no log probabilities")
+	ladder := c.ladder()
+	if tokens == nil && len(ladder) == 0 {
+		c.inconclusive("the tokens of the known answer are not known: no log probabilities, and no shorter answer that counts its tokens")
 		return
 	}
 	for _, label := range []string{"twice", "across", "inside"} {
@@ -193,6 +199,11 @@ func countsGenerated(c *Case) {
 			at += len(t)
 			need++
 		}
+		for shorter, n := range ladder {
+			if strings.HasPrefix(text, shorter) {
+				need = max(need, n)
+			}
+		}
 		n, ok := r.completionTokens()
 		if !ok {
 			c.inconclusive("usage does not count the tokens (RSP-002)")
@@ -200,6 +211,23 @@ func countsGenerated(c *Case) {
 			c.fail(r, "usage.completion_tokens", fmt.Sprintf("at least %d, the tokens of the text", need), strconv.Itoa(n))
 		}
 	}
+}
+
+// ladder are the beginnings of the known answer that max_tokens cut, and how
+// many tokens each has.
+func (c *Case) ladder() map[string]int {
+	out := map[string]int{}
+	if c.Facts.Long.Prompt != plainPrompt(c.Route) || !c.Facts.Repeatable {
+		return out
+	}
+	for _, r := range c.replies {
+		n, ok := r.completionTokens()
+		if r.probe == "length" && r.ok() && ok && n == r.number("max_tokens", 0) && r.firstText() != "" && strings.HasPrefix(c.Facts.Capped, r.firstText()) {
+			c.look(r)
+			out[r.firstText()] = n
+		}
+	}
+	return out
 }
 
 // stopsEachChoice uses a seed: with it the choices are those known without
@@ -303,17 +331,20 @@ func stopTokenKept(c *Case) {
 	}
 }
 
+// noIDs reads null from the request whose every parameter is null; what that
+// one says is the matter of DET-004.
 func noIDs(c *Case) {
-	for _, label := range []string{"empty", "null"} {
-		switch r := c.labelled("stop_ids.none", label); {
-		case r == nil:
-		case r.refused() && r.names("stop_token_ids") && !c.honoured("stop_ids"):
-			c.declined(r)
-		case !r.ok():
-			c.fail(r, "status", "200: no stop token is asked for", r.statusLine())
-		case c.repeatable():
-			c.wantText(r, c.Facts.Capped, "no stop token is asked for")
-		}
+	switch r := c.labelled("stop_ids.none", "empty"); {
+	case r == nil:
+	case r.refused() && r.names("stop_token_ids") && !c.honoured("stop_ids"):
+		c.declined(r)
+	case !r.ok():
+		c.fail(r, "status", "200: no stop token is asked for", r.statusLine())
+	case c.repeatable():
+		c.wantText(r, c.Facts.Capped, "no stop token is asked for")
+	}
+	if r := c.labelled("det", "null"); r != nil && !r.ok() && r.names("stop_token_ids") && c.honoured("stop_ids") {
+		c.fail(r, "status", "200: stop_token_ids null asks for no stop token", r.statusLine())
 	}
 }
 
@@ -442,7 +473,7 @@ func specialCounted(c *Case) {
 
 func stopIsStop(c *Case) {
 	var cut []*reply
-	for _, label := range []string{"twice", "list", "across"} {
+	for _, label := range []string{"twice", "string", "across"} {
 		if r := c.answeredAs("stops", label); r != nil && r.firstText() != c.Facts.Capped {
 			cut = append(cut, r)
 		}

@@ -35,7 +35,6 @@ func stpGood(f *Facts) []transcript {
 	list := func(ss ...string) []string { return ss }
 	add("twice", list(s.twice), s.twice)
 	add("string", s.early, s.early)
-	add("list", list(s.early), s.early)
 	add("order", list(s.early, s.late), s.early)
 	add("disorder", list(s.late, s.early), s.early)
 	add("miss", list(neverSaid), "")
@@ -46,6 +45,8 @@ func stpGood(f *Facts) []transcript {
 	add("spaced", list(s.spaced), s.spaced)
 	add("opening", list(s.opening), s.opening)
 	add("absurd", list(strings.Repeat("x", longStop)), "")
+	add("no list", []string{}, "")
+	add("letters", "w☃☃", "")
 	for _, label := range []string{"empty", "empty list"} {
 		ts = append(ts, labelledAs(label, refusal("stops", body{"stop": ""}, "stop", "stop cannot contain an empty string.")))
 	}
@@ -69,7 +70,6 @@ func stpGood(f *Facts) []transcript {
 		labelledAs("stop first", plainly(f.Route, "stop_ids", sent(body{"stop": "w0"}), made{[]string{" "}, "stop", nil})),
 		labelledAs("stop later", plainly(f.Route, "stop_ids", sent(body{"stop": "w20"}), byID)),
 		labelledAs("empty", plainly(f.Route, "stop_ids.none", body{"stop_token_ids": []int{}}, plain16)),
-		labelledAs("null", plainly(f.Route, "stop_ids.none", body{"stop_token_ids": nil}, plain16)),
 		labelledAs("negative", refusal("stop_ids.none", body{"stop_token_ids": []int{-1}}, "stop_token_ids", "0 or above")),
 		labelledAs("beyond", plainly(f.Route, "stop_ids.none", body{"stop_token_ids": []int{1e9}}, plain16)),
 		labelledAs("hidden", plainly(f.Route, "special", special(true), hidden)),
@@ -111,7 +111,7 @@ var stpFaults = []fault{
 	{clause: "STP-014", probe: "stop_ids", label: "low", from: `"stop"`, to: `"length"`},
 	{clause: "STP-015", probe: "stop_ids", label: "stream", from: ` w02`, to: ``},
 	{clause: "STP-016", probe: "stop_ids.none", label: "empty", edit: fails500},
-	{clause: "STP-016", probe: "stop_ids.none", label: "null", edit: says("stop", " w00")},
+	{clause: "STP-016", probe: "det", label: "null", edit: refusedAs("stop_token_ids")},
 	{clause: "STP-017", probe: "stop_ids.none", label: "beyond", edit: fails500},
 	{clause: "STP-018", probe: "stop_ids", label: "stop first", edit: says("stop", words(3)...)},
 	{clause: "STP-018", probe: "stop_ids", label: "stop later", edit: says("stop", words(20)...)},

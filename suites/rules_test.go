@@ -244,7 +244,6 @@ func good(dialect string, route schemas.Route) (*Facts, []transcript) {
 		plainly(route, "n3", body{"n": 3, "max_tokens": 4, "ignore_eos": true}, made{words(4), "length", nil}, made{words(4), "length", nil}, made{words(4), "length", nil}),
 		streamly(route, "n3.stream", body{"n": 3, "max_tokens": 4, "ignore_eos": true}, made{words(4), "length", nil}, made{words(4), "length", nil}, made{words(4), "length", nil}),
 		plainly(route, "nonce", body{"max_tokens": 24, "prompt": nonces[0]}, made{[]string{"Indeed."}, "stop", nil}),
-		plainly(route, "model", body{"max_tokens": 1, "model": "other"}, made{words(1), "length", nil}),
 		plainly(route, "logprobs", greedy(capped, body{"logprobs": 2}), choice(capped, "length", -0.5)),
 		streamly(route, "logprobs.stream", greedy(capped, body{"logprobs": 2}), choice(capped, "length", -0.5)),
 		refusal("best_of.less", body{"n": 3, "best_of": 2}, "best_of", "best_of must be greater than n"),
@@ -284,6 +283,7 @@ func good(dialect string, route schemas.Route) (*Facts, []transcript) {
 // goodParts are what a good target answers to the probes of further areas.
 var goodParts = []func(*Facts) []transcript{
 	reqGood,
+	matrixGood,
 	logGood,
 	stpGood,
 	eosGood,
@@ -356,6 +356,7 @@ type fault struct {
 var faults = slices.Concat(
 	schFaults,
 	reqFaults,
+	matrixFaults,
 	rspFaults,
 	finFaults,
 	strFaults,
@@ -396,6 +397,13 @@ func accepted(t *transcript) {
 
 func refused(param string) func(*transcript) {
 	return func(t *transcript) { *t = refusal(t.probe, t.sent, param, param+" must be 1") }
+}
+
+// refusedAs is refused, for a labelled request.
+func refusedAs(param string) func(*transcript) {
+	return func(t *transcript) {
+		*t = labelledAs(t.label, refusal(t.probe, t.sent, param, param+" may not be null"))
+	}
 }
 
 func tokenWise(t *transcript) {

@@ -25,6 +25,7 @@ import (
 var rules = slices.Concat(
 	schRules,
 	reqRules,
+	matrixRules,
 	extRules,
 	verRules,
 	chtRules,
@@ -183,7 +184,14 @@ func (k *check) begin(ctx context.Context) {
 			wg.Go(func() { facts[i] = k.calibrate(ctx, route) })
 		}
 		wg.Wait()
+		served := 0
 		for _, f := range facts {
+			if f.Served {
+				served++
+			}
+		}
+		for _, f := range facts {
+			f.Alone = served < 2
 			k.facts[f.Route] = f
 			for _, fact := range f.list {
 				if k.opts.OnFact != nil {
@@ -355,6 +363,7 @@ func (k *check) result(interrupted bool) *reports.Result {
 		}
 		res.Verdicts = append(res.Verdicts, v)
 	}
+	res.Waivers = waivers(k.opts.Waivers, res.Verdicts)
 	res.Summary = reports.Summarise(res.Verdicts, res.Profile, requests, tokens, interrupted)
 	return res
 }

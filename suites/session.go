@@ -86,7 +86,7 @@ func (s *session) post(ctx context.Context, route schemas.Route, probe string, b
 	return s.ask(ctx, s.gov.do, route, probe, ask{body: b, wire: wire{bare: true}}, once)
 }
 
-type manner func(ctx context.Context, once bool, send func() *exchange.Exchange) *exchange.Exchange
+type manner func(ctx context.Context, once, paced bool, send func() *exchange.Exchange) *exchange.Exchange
 
 // ask sends one request and records what came back.
 func (s *session) ask(ctx context.Context, do manner, route schemas.Route, probe string, a ask, once bool, opts ...exchange.Option) *reply {
@@ -118,10 +118,9 @@ func (s *session) askAs(ctx context.Context, id exchangeID, do manner, a ask, on
 		if a.canary {
 			defer s.listen(&req, visit)()
 		}
-		if why := s.gov.spend(ctx, a.wire.to == ""); why != "" {
-			x = &exchange.Exchange{ID: id.String(), Started: time.Now(), Request: req, Error: why}
-		} else {
-			x = do(ctx, once, func() *exchange.Exchange { return client.Do(ctx, id.String(), req, opts...) })
+		x = do(ctx, once, a.wire.to == "", func() *exchange.Exchange { return client.Do(ctx, id.String(), req, opts...) })
+		if x.ID == "" { // nothing was sent
+			x.ID, x.Started, x.Request = id.String(), time.Now(), req
 		}
 		if len(x.Request.Body) > longest {
 			x.Request.Body = append(bytes.Clone(x.Request.Body[:1024]), "…"...)

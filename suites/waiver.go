@@ -48,3 +48,24 @@ func waive(v reports.Verdict, waivers []Waiver, now time.Time) reports.Verdict {
 	}
 	return v
 }
+
+// waivers say what became of the waivers of a run.
+func waivers(given []Waiver, verdicts []reports.Verdict) []reports.Waiver {
+	var out []reports.Waiver
+	for _, w := range given {
+		one := reports.Waiver{Clause: w.Clause, Reason: w.Reason, Until: w.Until.Format(time.DateOnly), State: reports.WaiverIdle}
+		for _, v := range verdicts {
+			switch {
+			case v.Clause != w.Clause:
+			case v.Verdict == reports.Waived:
+				one.State = reports.WaiverUsed
+			case v.Verdict == reports.Pass:
+				one.State = reports.WaiverStale
+			case v.Verdict == reports.Fail || v.Verdict == reports.Warn:
+				one.State = reports.WaiverEnded
+			}
+		}
+		out = append(out, one)
+	}
+	return out
+}
