@@ -219,8 +219,11 @@ var reqProbes = append(negativeProbes(reqNegatives),
 		}
 		return edits(list...)(f)
 	}},
-	probe{name: "top_p.zero", tests: []string{"top_p"}, asks: edits(
-		set("top_p", "0", "temperature", "1", "max_tokens", "8").called("1"), set("top_p", "0", "temperature", "1", "max_tokens", "8").called("2"))},
+	probe{name: "top_p.zero", tests: []string{"top_p"}, asks: func(f *Facts) []ask {
+		// After a prompt that may go on in many ways.
+		w := wire{raw: rawBody(f, plainPrompt(f.Route), "top_p", "0", "temperature", "1", "max_tokens", "8")}
+		return []ask{{label: "1", wire: w}, {label: "2", wire: w}}
+	}},
 	probe{name: "top_p.one", tests: []string{"top_p"}, asks: edits(topPOne...)},
 	probe{name: "temperatures", tests: []string{"temperature"}, asks: edits(temperatures...)},
 	probe{name: "temperature.azure", dialects: []string{DialectAzureInference}, asks: edits(each("temperature", "1.5")...)},
