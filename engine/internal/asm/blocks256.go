@@ -37,35 +37,35 @@ type superKernel struct {
 	n                 int
 	quants, meta, dst Register
 	x                 *tokens
-	pass              int
+	vectors           []int // of the panel that the pass computes
 	q, m              Register
-	floats            []Op // sums over superblocks: registers, or with avx2 memory
+	floats            [][]Op // sums over superblocks, by row and vector: registers, or with avx2 memory
 }
 
-// run calls block for each superblock; it returns vectors of sums to which it
-// has added.
+// run calls block for each superblock of each pass.
 func (k *superKernel) run(quantBytes, metaBytes int, block func()) {
 	panels, count := Load(Param("panels"), GP64()), GP64()
 	panel := fmt.Sprintf("panel%d", id())
 	Label(panel)
-	for k.pass = range k.s.passes {
+	for _, k.vectors = range k.s.passes(k.n) {
 		loop := fmt.Sprintf("block%d", id())
 		MOVQ(k.quants, k.q)
 		MOVQ(k.meta, k.m)
 		Load(Param("x"), k.x.base)
 		k.x.start()
 		Load(Param("blocks"), count)
-		zero := k.s.vecs(k.n)
-		for i, v := range zero {
-			k.s.zero(v)
-			if k.s == avx2 {
-				VMOVUPS(v, k.floats[i])
-			} else {
-				k.floats[i] = v
+		for t, zeros := range k.s.grid(k.n, len(k.vectors)) {
+			for i, v := range zeros {
+				k.s.zero(v)
+				if k.s == avx2 {
+					VMOVUPS(v, k.floats[t][i])
+				} else {
+					k.floats[t][i] = v
+				}
 			}
 		}
 		Label(loop)
-		if k.n == 1 && k.pass == 0 {
+		if k.n == 1 {
 			for i := 0; i < quantBytes; i += 64 {
 				PREFETCHT0(Mem{Base: k.q, Disp: i + 4096})
 			}
@@ -76,15 +76,17 @@ func (k *superKernel) run(quantBytes, metaBytes int, block func()) {
 		k.x.advance(superBytes)
 		DECQ(count)
 		JNZ(LabelRef(loop))
-		sums := k.s.vecs(k.n)
-		for i := range sums {
-			if k.s == avx2 {
-				VMOVUPS(k.floats[i], sums[i])
-			} else {
-				sums[i] = k.floats[i].(VecVirtual)
+		for i, vector := range k.vectors {
+			sums := k.s.vecs(k.n)
+			for t := range sums {
+				if k.s == avx2 {
+					VMOVUPS(k.floats[t][i], sums[t])
+				} else {
+					sums[t] = k.floats[t][i].(VecVirtual)
+				}
 			}
+			store(k.s, k.dst, sums, 32*vector)
 		}
-		store(k.s, k.dst, sums, 32*k.pass)
 	}
 	MOVQ(k.q, k.quants)
 	MOVQ(k.m, k.meta)
@@ -96,15 +98,22 @@ func (k *superKernel) run(quantBytes, metaBytes int, block func()) {
 }
 
 func newSuperKernel(s isa, n int) *superKernel {
-	sums := make([]Op, n)
+	vectors := len(s.passes(n)[0])
+	var local Mem
 	if s == avx2 {
-		local := AllocLocal(32 * n)
-		for i := range sums {
-			sums[i] = local.Offset(32 * i)
+		local = AllocLocal(32 * n * vectors)
+	}
+	floats := make([][]Op, n)
+	for t := range floats {
+		floats[t] = make([]Op, vectors)
+		for i := range floats[t] {
+			if s == avx2 {
+				floats[t][i] = local.Offset(32 * (t*vectors + i))
+			}
 		}
 	}
 	return &superKernel{
-		floats: sums,
+		floats: floats,
 		s:      s, n: n,
 		quants: Load(Param("quants"), GP64()), meta: Load(Param("meta"), GP64()), dst: Load(Param("dst"), GP64()),
 		x: newTokens(GP64(), Load(Param("xstride"), GP64()), n),
@@ -112,18 +121,33 @@ func newSuperKernel(s isa, n int) *superKernel {
 	}
 }
 
-// add adds to the sums of token t the integers of v, times the scales at
-// disp of the superblock and the scale of the activations; or subtracts it.
-func (k *superKernel) scale(t int, v, scale VecVirtual, subtract bool) {
+// grid returns a vector for each row of activations and vector of the pass.
+func (k *superKernel) grid() [][]VecVirtual { return k.s.grid(k.n, len(k.vectors)) }
+
+// eachScale adds to the sums of each row and vector its integers in v, times the
+// scales at disp of the superblock and the scale of the activations; or
+// subtracts them.
+func (k *superKernel) eachScale(v [][]VecVirtual, disp int, subtract bool) {
+	for i, vector := range k.vectors {
+		scale := k.s.vec()
+		VCVTPH2PS(Mem{Base: k.m, Disp: disp + 16*vector}, scale)
+		for t := range k.n {
+			k.scale(t, i, v[t][i], scale, subtract)
+		}
+	}
+}
+
+// scale is eachScale for one row and vector.
+func (k *superKernel) scale(t, i int, v, scale VecVirtual, subtract bool) {
 	d := k.s.vec()
 	VCVTDQ2PS(v, v)
 	k.s.mulBroadcast(k.x.at(t, superScale), scale, d)
 	VMULPS(d, v, v)
 	sum := d
 	if k.s == avx2 {
-		VMOVUPS(k.floats[t], sum)
+		VMOVUPS(k.floats[t][i], sum)
 	} else {
-		sum = k.floats[t].(VecVirtual)
+		sum = k.floats[t][i].(VecVirtual)
 	}
 	if subtract {
 		VSUBPS(v, sum, sum)
@@ -131,7 +155,7 @@ func (k *superKernel) scale(t int, v, scale VecVirtual, subtract bool) {
 		VADDPS(v, sum, sum)
 	}
 	if k.s == avx2 {
-		VMOVUPS(sum, k.floats[t])
+		VMOVUPS(sum, k.floats[t][i])
 	}
 }
 
@@ -146,104 +170,89 @@ func q45K(s isa, bits, n int) {
 		bit = s.bytes(0x10)
 		quantBytes += 512
 	}
+	words := s == avx2 && bits == 4 // 8 times 2·15·127 fit a word
 	k.run(quantBytes, kMeta, func() {
-		isums, total := s.vecs(n), s.vecs(n)
-		for _, v := range total {
-			s.zero(v)
-		}
+		isums, total := k.grid(), k.grid()
+		s.zeroAll(total)
 		for sub := range 8 {
-			for _, v := range isums {
-				if s == avx512 || bits == 4 {
-					s.zero(v)
-				}
+			if s == avx512 || words {
+				s.zeroAll(isums)
 			}
-			var scale VecVirtual // int32 lanes; with avx2 pairs of equal words
+			scales := s.vecs(len(k.vectors)) // int32 lanes; with avx2 pairs of equal words
 			if s == avx2 {
-				scale = s.vec()
-				VPMOVZXBD(Mem{Base: k.m, Disp: kScales + 16*sub + 8*k.pass}, scale)
-				t := s.vec()
-				VPSLLD(Imm(16), scale, t)
-				VPOR(t, scale, scale)
+				for i, v := range k.vectors {
+					VPMOVZXBD(Mem{Base: k.m, Disp: kScales + 16*sub + 8*v}, scales[i])
+					t := s.vec()
+					VPSLLD(Imm(16), scales[i], t)
+					VPOR(t, scales[i], scales[i])
+				}
 			}
 			for c := range 8 {
-				u := s.vec()
-				s.load(Mem{Base: k.q, Disp: (sub/2*8+c)*64 + 32*k.pass}, u)
-				if sub%2 == 1 {
-					VPSRLW(Imm(4), u, u)
-				}
-				s.and(low, u, u)
-				if bits == 5 {
-					h := s.vec()
-					s.load(Mem{Base: k.q, Disp: 2048 + c*64 + 32*k.pass}, h)
-					switch {
-					case sub < 4:
-						VPSLLW(Imm(uint64(4-sub)), h, h)
-					case sub > 4:
-						VPSRLW(Imm(uint64(sub-4)), h, h)
+				u := s.vecs(len(k.vectors))
+				for i, v := range k.vectors {
+					s.load(Mem{Base: k.q, Disp: (sub/2*8+c)*64 + 32*v}, u[i])
+					if sub%2 == 1 {
+						VPSRLW(Imm(4), u[i], u[i])
 					}
-					s.and(bit, h, h)
-					s.or(h, u, u)
+					s.and(low, u[i], u[i])
+					if bits == 5 {
+						h := s.vec()
+						s.load(Mem{Base: k.q, Disp: 2048 + c*64 + 32*v}, h)
+						switch {
+						case sub < 4:
+							VPSLLW(Imm(uint64(4-sub)), h, h)
+						case sub > 4:
+							VPSRLW(Imm(uint64(sub-4)), h, h)
+						}
+						s.and(bit, h, h)
+						s.or(h, u[i], u[i])
+					}
 				}
 				for t := range n {
-					m := k.x.at(t, 32*sub+4*c)
+					if m := k.x.at(t, 32*sub+4*c); s == avx512 || words {
+						s.dot4(m, u, isums[t])
+					} else {
+						s.dot4(m, u, total[t], scales...)
+					}
+				}
+			}
+			for i, v := range k.vectors {
+				switch {
+				case s == avx512:
+					VPMOVZXBD(Mem{Base: k.m, Disp: kScales + 16*sub + 8*v}, scales[i])
+					for t := range n {
+						VPMULLD(scales[i], isums[t][i], isums[t][i])
+						VPADDD(isums[t][i], total[t][i], total[t][i])
+					}
+				case words:
+					for t := range n {
+						VPMADDWD(scales[i], isums[t][i], isums[t][i])
+						VPADDD(isums[t][i], total[t][i], total[t][i])
+					}
+				}
+			}
+		}
+		k.eachScale(total, kScale, false)
+		least := isums
+		s.zeroAll(least)
+		for pair := range 4 {
+			for i, v := range k.vectors {
+				mins := s.vec()
+				VPMOVZXBW(Mem{Base: k.m, Disp: kMins + 32*pair + 16*v}, mins)
+				for t := range n {
+					m, sum := k.x.at(t, superSums32+4*pair), least[t][i]
 					if s == avx512 {
-						VPDPBUSD_BCST(m, u, isums[t])
+						VPDPWSSD_BCST(m, mins, sum)
 						continue
 					}
-					v := s.vec()
-					VPBROADCASTD(m, v)
-					VPMADDUBSW(v, u, v)
-					if bits == 4 { // 8 times 2·15·127 fit a word
-						VPADDW(v, isums[t], isums[t])
-					} else {
-						VPMADDWD(scale, v, v)
-						VPADDD(v, total[t], total[t])
-					}
-				}
-			}
-			switch {
-			case s == avx512:
-				scale = s.vec()
-				VPMOVZXBD(Mem{Base: k.m, Disp: kScales + 16*sub}, scale)
-				for t, v := range isums {
-					VPMULLD(scale, v, v)
-					VPADDD(v, total[t], total[t])
-				}
-			case bits == 4:
-				for t, v := range isums {
-					VPMADDWD(scale, v, v)
-					VPADDD(v, total[t], total[t])
+					p := s.vec()
+					VPBROADCASTD(m, p)
+					VPMADDWD(mins, p, p)
+					VPADDD(p, sum, sum)
 				}
 			}
 		}
-		d := s.vec()
-		VCVTPH2PS(Mem{Base: k.m, Disp: kScale + 16*k.pass}, d)
-		for t := range n {
-			k.scale(t, total[t], d, false)
-		}
-		least := isums
-		for _, v := range least {
-			s.zero(v)
-		}
-		for pair := range 4 {
-			mins := s.vec()
-			VPMOVZXBW(Mem{Base: k.m, Disp: kMins + 32*pair + 16*k.pass}, mins)
-			for t, v := range least {
-				m := k.x.at(t, superSums32+4*pair)
-				if s == avx512 {
-					VPDPWSSD_BCST(m, mins, v)
-					continue
-				}
-				p := s.vec()
-				VPBROADCASTD(m, p)
-				VPMADDWD(mins, p, p)
-				VPADDD(p, v, v)
-			}
-		}
-		VCVTPH2PS(Mem{Base: k.m, Disp: kLeast + 16*k.pass}, d)
-		for t := range n {
-			k.scale(t, least[t], d, true)
-		}
+		k.eachScale(least, kLeast, true)
 	})
 }
 
@@ -255,83 +264,76 @@ func q6K(s isa, n int) {
 	parts := [4][]VecVirtual{s.vecs(n), s.vecs(n), s.vecs(n), s.vecs(n)}
 	// avo takes v xor v for a use of what v was, so vectors are named once.
 	k.run(3072, q6Meta, func() {
-		isums, total := s.vecs(n), s.vecs(n)
-		for _, v := range total {
-			s.zero(v)
-		}
+		isums, total := k.grid(), k.grid()
+		s.zeroAll(total)
 		if s == avx512 && n <= 2 {
-			k.q6KParts(total, parts, low, two)
+			k.q6KParts(column(total, 0), parts, low, two)
 		} else {
 			k.q6KSubs(total, isums, low, two)
 		}
-		d := s.vec()
-		VCVTPH2PS(Mem{Base: k.m, Disp: kScale + 16*k.pass}, d)
-		for t := range n {
-			k.scale(t, total[t], d, false)
-		}
+		k.eachScale(total, kScale, false)
 	})
 }
 
 // q6KSubs adds to total the integers of a superblock, 16 columns after 16.
-func (k *superKernel) q6KSubs(total, isums []VecVirtual, low, two VecVirtual) {
+func (k *superKernel) q6KSubs(total, isums [][]VecVirtual, low, two VecVirtual) {
 	s, n := k.s, k.n
 	for sub := range 16 { // of 16 columns
 		group, part := sub/4, sub%4
-		for _, v := range isums {
-			if s == avx512 {
-				s.zero(v)
-			}
+		if s == avx512 {
+			s.zeroAll(isums)
 		}
-		scale := s.vec()
-		VPMOVSXBD(Mem{Base: k.m, Disp: q6Scales + 16*sub + 8*k.pass}, scale)
-		var words VecVirtual
-		if s == avx2 { // pairs of equal words
-			words = s.vec()
-			t := s.vec()
-			VPSLLD(Imm(16), scale, t)
-			VPBLENDW(Imm(0xaa), t, scale, words)
+		scales := s.vecs(len(k.vectors))
+		var words []VecVirtual // pairs of equal words, with avx2
+		for i, v := range k.vectors {
+			VPMOVSXBD(Mem{Base: k.m, Disp: q6Scales + 16*sub + 8*v}, scales[i])
+			if s == avx2 {
+				w, t := s.vec(), s.vec()
+				VPSLLD(Imm(16), scales[i], t)
+				VPBLENDW(Imm(0xaa), t, scales[i], w)
+				words = append(words, w)
+			}
 		}
 		for c := range 4 {
-			u, h := s.vec(), s.vec()
-			at := 768*group + 32*k.pass
-			s.load(Mem{Base: k.q, Disp: at + (part/2*4+c)*64}, u)
-			s.load(Mem{Base: k.q, Disp: at + 512 + c*64}, h)
-			if part%2 == 1 {
-				VPSRLW(Imm(4), u, u)
-			}
-			switch part {
-			case 0:
-				VPSLLW(Imm(4), h, h)
-			case 1:
-				VPSLLW(Imm(2), h, h)
-			case 3:
-				VPSRLW(Imm(2), h, h)
-			}
-			s.and(low, u, u)
-			s.and(two, h, h)
-			s.or(h, u, u)
-			for t := range n {
-				m := k.x.at(t, 16*sub+4*c)
-				if s == avx512 {
-					VPDPBUSD_BCST(m, u, isums[t])
-					continue
+			u := s.vecs(len(k.vectors))
+			for i, v := range k.vectors {
+				h, at := s.vec(), 768*group+32*v
+				s.load(Mem{Base: k.q, Disp: at + (part/2*4+c)*64}, u[i])
+				s.load(Mem{Base: k.q, Disp: at + 512 + c*64}, h)
+				if part%2 == 1 {
+					VPSRLW(Imm(4), u[i], u[i])
 				}
-				v := s.vec()
-				VPBROADCASTD(m, v)
-				VPMADDUBSW(v, u, v)
-				VPMADDWD(words, v, v)
-				VPADDD(v, total[t], total[t])
+				switch part {
+				case 0:
+					VPSLLW(Imm(4), h, h)
+				case 1:
+					VPSLLW(Imm(2), h, h)
+				case 3:
+					VPSRLW(Imm(2), h, h)
+				}
+				s.and(low, u[i], u[i])
+				s.and(two, h, h)
+				s.or(h, u[i], u[i])
+			}
+			for t := range n {
+				if m := k.x.at(t, 16*sub+4*c); s == avx512 {
+					s.dot4(m, u, isums[t])
+				} else {
+					s.dot4(m, u, total[t], words...)
+				}
 			}
 		}
-		for t, v := range isums {
-			// u is 32 above the weight.
-			if m := k.x.at(t, superSums16+4*sub); s == avx2 {
-				VPBROADCASTD(m, v)
-			} else {
-				VPADDD_BCST(m, v, v)
+		for t := range n {
+			for i, v := range isums[t] {
+				// u is 32 above the weight.
+				if m := k.x.at(t, superSums16+4*sub); s == avx2 {
+					VPBROADCASTD(m, v)
+				} else {
+					VPADDD_BCST(m, v, v)
+				}
+				VPMULLD(scales[i], v, v)
+				VPADDD(v, total[t][i], total[t][i])
 			}
-			VPMULLD(scale, v, v)
-			VPADDD(v, total[t], total[t])
 		}
 	}
 }

@@ -34,9 +34,14 @@ func blocks32(s isa, bits int, least bool, n int) {
 	quants, scales := Load(Param("quants"), GP64()), Load(Param("meta"), GP64())
 	dst, panels := Load(Param("dst"), GP64()), Load(Param("panels"), GP64())
 	x := newTokens(GP64(), Load(Param("xstride"), GP64()), n)
+	words := bits == 4 && s == avx2 // 8 times 2·15·127 fit a word
 	var ones, sign, low VecVirtual
+	var each []VecVirtual // ones for dot4
 	if s == avx2 {
 		ones = s.ones()
+		if !words {
+			each = []VecVirtual{ones, ones}
+		}
 		if signed {
 			sign = s.bytes(0x80)
 		}
@@ -48,79 +53,87 @@ func blocks32(s isa, bits int, least bool, n int) {
 
 	panel := fmt.Sprintf("panel%d", id())
 	Label(panel)
-	for pass := range s.passes {
+	for _, vectors := range s.passes(n) {
 		loop := fmt.Sprintf("block%d", id())
 		MOVQ(quants, q)
 		MOVQ(scales, sc)
 		Load(Param("x"), x.base)
 		x.start()
 		Load(Param("blocks"), count)
-		sums := s.vecs(n)
-		for _, v := range sums {
-			s.zero(v)
-		}
+		sums, isums := s.grid(n, len(vectors)), s.grid(n, len(vectors))
+		s.zeroAll(sums)
 		Label(loop)
-		isums := s.vecs(n)
-		for _, v := range isums {
-			s.zero(v)
-		}
-		w := func(chunk int) Mem { return Mem{Base: q, Disp: 64*chunk + 32*pass} }
-		if n == 1 && pass == 0 {
+		s.zeroAll(isums)
+		if n == 1 {
 			for c := range chunks {
 				PREFETCHT0(Mem{Base: q, Disp: 64*c + 3072})
 			}
 		}
 		for c := range chunks {
-			u := s.vec()
-			s.load(w(c), u)
+			u := s.vecs(len(vectors))
+			for i, v := range vectors {
+				s.load(Mem{Base: q, Disp: 64*c + 32*v}, u[i])
+			}
 			switch {
 			case signed && s == avx2:
 				// Two products of 255·127 would not fit 16 bits: the sign
 				// goes to the activations.
-				VPXOR(sign, u, u)
-				abs := s.vec()
-				VPABSB(u, abs)
+				abs := s.vecs(len(vectors))
+				for i := range u {
+					VPXOR(sign, u[i], u[i])
+					VPABSB(u[i], abs[i])
+				}
 				for t := range n {
-					v := s.vec()
-					VPBROADCASTD(x.at(t, 4*c), v)
-					VPSIGNB(u, v, v)
-					VPMADDUBSW(v, abs, v)
-					VPMADDWD(ones, v, v)
-					VPADDD(v, isums[t], isums[t])
+					x4 := s.vec()
+					VPBROADCASTD(x.at(t, 4*c), x4)
+					for i := range u {
+						v := s.vec()
+						VPSIGNB(u[i], x4, v)
+						VPMADDUBSW(v, abs[i], v)
+						VPMADDWD(ones, v, v)
+						VPADDD(v, isums[t][i], isums[t][i])
+					}
 				}
 			case bits == 8:
 				for t := range n {
-					s.dot4(x.at(t, 4*c), u, isums[t], ones)
+					s.dot4(x.at(t, 4*c), u, isums[t], each...)
 				}
 			default:
-				high := s.vec()
-				VPSRLW(Imm(4), u, high)
-				s.and(low, u, u)
-				s.and(low, high, high)
+				high := s.vecs(len(vectors))
+				for i := range u {
+					VPSRLW(Imm(4), u[i], high[i])
+					s.and(low, u[i], u[i])
+					s.and(low, high[i], high[i])
+				}
 				for t := range n {
-					s.dot4(x.at(t, 4*c), u, isums[t], ones)
-					s.dot4(x.at(t, 4*c+16), high, isums[t], ones)
+					s.dot4(x.at(t, 4*c), u, isums[t], each...)
+					s.dot4(x.at(t, 4*c+16), high, isums[t], each...)
 				}
 			}
 		}
-		scale := s.vec()
-		VCVTPH2PS(Mem{Base: sc, Disp: 16 * pass}, scale)
-		for t := range n {
-			if !(signed && s == avx2) && !least {
-				s.addIntBroadcast(x.at(t, blockOffset), isums[t])
-			}
-			f, d := isums[t], s.vec()
-			VCVTDQ2PS(f, f)
-			s.mulBroadcast(x.at(t, blockScale), scale, d)
-			VMULPS(d, f, f)
-			VADDPS(f, sums[t], sums[t])
-		}
-		if least {
-			VCVTPH2PS(Mem{Base: sc, Disp: 32 + 16*pass}, scale)
+		for i, vector := range vectors {
+			scale := s.vec()
+			VCVTPH2PS(Mem{Base: sc, Disp: 16 * vector}, scale)
 			for t := range n {
-				d := s.vec()
-				s.mulBroadcast(x.at(t, blockSum), scale, d)
-				VADDPS(d, sums[t], sums[t])
+				f, d := isums[t][i], s.vec()
+				if words {
+					VPMADDWD(ones, f, f)
+				}
+				if !(signed && s == avx2) && !least {
+					s.addIntBroadcast(x.at(t, blockOffset), f)
+				}
+				VCVTDQ2PS(f, f)
+				s.mulBroadcast(x.at(t, blockScale), scale, d)
+				VMULPS(d, f, f)
+				VADDPS(f, sums[t][i], sums[t][i])
+			}
+			if least {
+				VCVTPH2PS(Mem{Base: sc, Disp: 32 + 16*vector}, scale)
+				for t := range n {
+					d := s.vec()
+					s.mulBroadcast(x.at(t, blockSum), scale, d)
+					VADDPS(d, sums[t][i], sums[t][i])
+				}
 			}
 		}
 		ADDQ(U32(64*chunks), q)
@@ -129,7 +142,9 @@ func blocks32(s isa, bits int, least bool, n int) {
 		DECQ(count)
 		JNZ(LabelRef(loop))
 
-		store(s, dst, sums, 32*pass)
+		for i, v := range vectors {
+			store(s, dst, column(sums, i), 32*v)
+		}
 	}
 	MOVQ(q, quants)
 	MOVQ(sc, scales)

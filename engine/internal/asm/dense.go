@@ -41,7 +41,7 @@ func dense(s isa, f float, n int) {
 	Label(panel)
 	Load(Param("x"), x)
 	Load(Param("blocks"), count)
-	sums := make([][]VecVirtual, s.passes)
+	sums := make([][]VecVirtual, s.vectors)
 	for i := range sums {
 		sums[i] = s.vecs(n)
 		for _, v := range sums[i] {
@@ -49,7 +49,7 @@ func dense(s isa, f float, n int) {
 		}
 	}
 	step := func(k int) {
-		ws := s.vecs(s.passes)
+		ws := s.vecs(s.vectors)
 		for i, v := range ws {
 			f.load(s, Mem{Base: w, Disp: (16*k + s.lanes*i) * f.size}, v)
 		}

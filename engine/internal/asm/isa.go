@@ -10,17 +10,30 @@ import (
 )
 
 // An isa is an instruction set for which every kernel is written once more. A
-// panel of 16 rows is one vector of avx512 or two passes of avx2.
+// panel of 16 rows is one vector of avx512 or two of avx2.
 type isa struct {
-	name   string
-	lanes  int // 32-bit numbers in a vector
-	passes int // vectors in a panel
+	name    string
+	lanes   int // 32-bit numbers in a vector
+	vectors int // in a panel
 }
 
 var (
 	avx2   = isa{"AVX2", 8, 2}
 	avx512 = isa{"AVX512", 16, 1}
 )
+
+// passes returns in how many passes a panel meets n rows of activations, and
+// which of its vectors each computes. One row is bound by memory, which must not
+// wait for a second pass; more have too many sums for the registers.
+func (s isa) passes(n int) [][]int {
+	switch {
+	case s.vectors == 1:
+		return [][]int{{0}}
+	case n == 1:
+		return [][]int{{0, 1}}
+	}
+	return [][]int{{0}, {1}}
+}
 
 func (s isa) vec() VecVirtual {
 	if s.lanes == 16 {
@@ -33,6 +46,23 @@ func (s isa) vecs(n int) []VecVirtual {
 	v := make([]VecVirtual, n)
 	for i := range v {
 		v[i] = s.vec()
+	}
+	return v
+}
+
+// A grid is a vector for each row of activations and each vector of a pass.
+func (s isa) grid(rows, vectors int) [][]VecVirtual {
+	g := make([][]VecVirtual, rows)
+	for i := range g {
+		g[i] = s.vecs(vectors)
+	}
+	return g
+}
+
+// column returns vector i of each row.
+func column(grid [][]VecVirtual, i int) (v []VecVirtual) {
+	for _, row := range grid {
+		v = append(v, row[i])
 	}
 	return v
 }
@@ -50,6 +80,14 @@ func (s isa) zero(v VecVirtual) {
 		VPXORD(v, v, v)
 	} else {
 		VPXOR(v, v, v)
+	}
+}
+
+func (s isa) zeroAll(grid [][]VecVirtual) {
+	for _, row := range grid {
+		for _, v := range row {
+			s.zero(v)
+		}
 	}
 }
 
@@ -119,18 +157,28 @@ func (s isa) addIntBroadcast(m Mem, v VecVirtual) {
 	VPADDD(t, v, v)
 }
 
-// dot4 adds to each lane of acc the four products of the unsigned bytes of u,
-// at most 127 with avx2, and the four int8 at m. ones is for avx2.
-func (s isa) dot4(m Mem, u, acc, ones VecVirtual) {
+// dot4 adds to each lane of each of accs the four products of the unsigned bytes
+// of the vector of u in its place, at most 127 with avx2, and the four int8 at m.
+// With avx2, and only there, the products of two bytes are added in words, which
+// are then multiplied with those of weights, one vector for each of u; without
+// weights the lanes of accs are pairs of such words.
+func (s isa) dot4(m Mem, u, accs []VecVirtual, weights ...VecVirtual) {
 	if s.lanes == 16 {
-		VPDPBUSD_BCST(m, u, acc)
+		VPDPBUSD_BCST(m, u[0], accs[0])
 		return
 	}
-	t := s.vec()
-	VPBROADCASTD(m, t)
-	VPMADDUBSW(t, u, t)
-	VPMADDWD(ones, t, t)
-	VPADDD(t, acc, acc)
+	x := s.vec()
+	VPBROADCASTD(m, x)
+	for i, acc := range accs {
+		t := s.vec()
+		VPMADDUBSW(x, u[i], t)
+		if len(weights) == 0 {
+			VPADDW(t, acc, acc)
+			continue
+		}
+		VPMADDWD(weights[i], t, t)
+		VPADDD(t, acc, acc)
+	}
 }
 
 // tokens addresses T rows of memory that lie stride bytes apart.
