@@ -17,6 +17,10 @@ type Defect struct {
 	Clauses []string `json:"clauses"`
 	// Perhaps may fail as well, by what happened to be drawn.
 	Perhaps []string `json:"perhaps,omitempty"`
+	// Dialects are those on which its clauses must fail, of [Dialects]: each that
+	// is in force there. None is llama-v1. A defect of a dialect's own routes,
+	// headers or parameters names that dialect; elsewhere it does no harm.
+	Dialects []string `json:"dialects,omitempty"`
 	// Seen cites a real server that did this, or is empty.
 	Seen string `json:"seen,omitempty"`
 
@@ -51,6 +55,8 @@ var register = slices.Concat(
 	authDefects,
 	errorDefects,
 	infoDefects,
+	toolDefects,
+	imageDefects,
 )
 
 // Defects returns every defect that the simulator knows, in the order of the
