@@ -99,7 +99,7 @@ var authDefects = []Defect{
 	{
 		Name: "auth-not-everywhere", Stage: "auth", Clauses: []string{"AUT-011"},
 		Sentence: "Only the paths under /v1 need a key.",
-		Seen:     "vLLM 0.4 to 0.6",
+		Seen:     "vLLM 0.4 to 0.6; vllm#58144",
 		around: requests(func(w http.ResponseWriter, r *http.Request) bool {
 			if !strings.HasPrefix(r.URL.Path, "/v1") && isInference(r.URL.Path) && r.Header.Get("Authorization") == "" {
 				w.WriteHeader(http.StatusAccepted)

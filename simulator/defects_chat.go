@@ -70,11 +70,13 @@ var chatDefects = []Defect{
 	{
 		Name: "content-empty-500", Stage: "decode", Clauses: []string{"CHT-013", "ERR-009"},
 		Sentence: "Empty content is answered with 500.",
+		Seen:     "Gemini, google-gemini/deprecated-generative-ai-python#133",
 		arm:      fails(func(c *call) bool { return gjson.GetBytes(c.body, "messages.0.content").Raw == `""` }),
 	},
 	{
 		Name: "content-parts-text", Stage: "decode", Clauses: []string{"CHT-014"},
 		Sentence: "Content in parts is read as its JSON text.",
+		Seen:     "abetlen/llama-cpp-python#2324",
 		arm: rewrite(onChat(func(o *object) {
 			if v := gjson.Get(o.get("messages"), "0.content"); v.IsArray() {
 				o.set("messages", `[{"role":"user","content":`+quote(v.Raw)+`}]`)

@@ -39,6 +39,7 @@ var contextDefects = []Defect{
 		Sentence: "A prompt longer than the context is answered with 500.",
 		Stage:    "context",
 		Clauses:  []string{"CTX-003", "CHT-025", "ERR-009"},
+		Seen:     "ardanlabs/kronk#861, ik_llama.cpp#2420",
 		arm: atBorder(func(_ *call, left, _ int) *refusal {
 			if left < 0 {
 				return internal()
@@ -51,7 +52,7 @@ var contextDefects = []Defect{
 		Sentence: "Of a prompt of more than a quarter of the context the beginning is dropped.",
 		Stage:    "generate",
 		Clauses:  []string{"CTX-004"},
-		Seen:     "Ollama's default num_ctx",
+		Seen:     "ollama#5902: n_ctx 2048 whatever the model has, answered with 200",
 		arm: asked(func(c *call, r *engine.Request) {
 			if most := c.generator.Config().ContextLength / 4; len(r.Prompt) > most {
 				c.prompt = r.Prompt[len(r.Prompt)-most:]
@@ -76,6 +77,7 @@ var contextDefects = []Defect{
 		Sentence: "The refusal of what does not fit says only that the request is bad.",
 		Stage:    "context",
 		Clauses:  []string{"CTX-007"},
+		Seen:     "jaylfc/taOS#1738",
 		arm: atBorder(func(_ *call, left, asked int) *refusal {
 			if asked > left {
 				return invalid("invalid_request", "", "The request is bad.")

@@ -63,6 +63,7 @@ var determinismDefects = []Defect{
 		Sentence: "top_p null is refused.",
 		Stage:    "range",
 		Clauses:  []string{"DET-004"},
+		Seen:     "LostRuins/koboldcpp#1503, which fails on null",
 		arm: always(func(c *call) {
 			c.hooks.on("range", func(c *call) *refusal {
 				if v, sent := c.document.get("top_p"); sent && v.Type == gjson.Null {
@@ -185,6 +186,7 @@ var determinismDefects = []Defect{
 		Sentence: "presence_penalty is accepted and has no effect.",
 		Stage:    "generate",
 		Clauses:  []string{"DET-015"},
+		Seen:     "ik_llama.cpp#2398",
 		arm:      asked(func(_ *call, r *engine.Request) { r.PresencePenalty = 0 }),
 	},
 	{

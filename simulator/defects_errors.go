@@ -76,6 +76,7 @@ var errorDefects = []Defect{
 	{
 		Name: "wedged-after-error", Stage: "http", Clauses: []string{"ERR-011"},
 		Sentence: "After a bad stop_token_ids the next request with max_tokens 1 is refused.",
+		Seen:     "sgl-project/sglang#22144: stop_token_ids [null] ends the server",
 		around: func(next http.Handler) http.Handler {
 			var mu sync.Mutex
 			wedged := false

@@ -13,6 +13,7 @@ var finishDefects = []Defect{
 		Sentence: "finish_reason is eos where it should be stop.",
 		Stage:    "generate",
 		Clauses:  []string{"SCH-001", "SCH-002", "FIN-001", "FIN-006", "FIN-007", "FIN-008", "LOG-005", "STP-009", "STP-013", "STP-014", "STP-023", "EOS-001"},
+		Seen:     "text-generation-inference#2344 (eos_token); Together, openai-dotnet#267",
 		arm:      finishAs(engine.FinishStop, "eos"),
 	},
 	{
@@ -42,7 +43,7 @@ var finishDefects = []Defect{
 		Sentence: "finish_reason is stop although max_tokens was reached.",
 		Stage:    "generate",
 		Clauses:  []string{"FIN-005", "FIN-009", "FIN-010", "FIN-011", "EOS-002"},
-		Seen:     "LocalAI#3533",
+		Seen:     "LocalAI#3533; ik_llama.cpp#2321",
 		arm:      finishAs(engine.FinishLength, engine.FinishStop),
 	},
 	{

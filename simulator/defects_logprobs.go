@@ -115,6 +115,7 @@ var logprobDefects = []Defect{
 		Sentence: "top_logprobs holds the rivals of the sampled token, but not that token.",
 		Stage:    "shape",
 		Clauses:  []string{"LOG-009"},
+		Seen:     "vllm#53722",
 		arm: logprobObjects(func(_ *call, o *object) {
 			tokens := gjson.Parse(o.get("tokens")).Array()
 			o.eachTop(func(i int, top *object) {
@@ -168,6 +169,7 @@ var logprobDefects = []Defect{
 		Sentence: "Offsets count from the beginning of the prompt.",
 		Stage:    "generate",
 		Clauses:  []string{"LOG-013"},
+		Seen:     "OpenAI's gpt-3.5-turbo-instruct, lm-evaluation-harness#2287",
 		arm: everyStep(func(c *call, s *engine.Step) {
 			s.Tokens = slices.Clone(s.Tokens)
 			for i := range s.Tokens {

@@ -438,6 +438,7 @@ var requestDefects = []Defect{
 	{
 		Name: "frequency-penalty-ignored", Stage: "decode", Clauses: []string{"REQ-065"},
 		Sentence: "frequency_penalty is accepted and has no effect.",
+		Seen:     "ik_llama.cpp#2398",
 		arm:      rewrite(func(_ *call, o *object) { o.remove("frequency_penalty") }),
 	},
 	{
@@ -513,7 +514,7 @@ var requestDefects = []Defect{
 	{
 		Name: "max-completion-tokens-ignored", Stage: "decode", Clauses: []string{"REQ-074", "CLI-004"},
 		Sentence: "max_completion_tokens is accepted and has no effect.",
-		Seen:     "vLLM 0.6.0; langchaingo sends nothing else",
+		Seen:     "vLLM 0.6.0; langchaingo sends nothing else; llama-cpp-python#1907, ik_llama.cpp#2321",
 		arm:      rewrite(func(_ *call, o *object) { o.remove("max_completion_tokens") }),
 	},
 	{

@@ -44,6 +44,7 @@ var responseDefects = []Defect{
 		Sentence: "Answers have no usage.",
 		Stage:    "shape",
 		Clauses:  []string{"SCH-001", "RSP-002", "USE-001", "CHT-020", "CHT-022", "INF-009", "SAF-020"},
+		Seen:     "gittensor-ai-lab/sparkinfer#481",
 		arm:      answers(func(_ *call, o *object) { o.remove("usage") }),
 	},
 	{
@@ -105,6 +106,7 @@ var responseDefects = []Defect{
 		Sentence: "created has a fraction of a second.",
 		Stage:    "shape",
 		Clauses:  []string{"SCH-001", "SCH-002", "RSP-008", "INF-009"},
+		Seen:     "anything-llm#2920",
 		arm:      documents(func(c *call, o *object) { o.set("created", itoa(c.created)+".25") }),
 	},
 	{
@@ -132,6 +134,7 @@ var responseDefects = []Defect{
 		Sentence: "created counts milliseconds.",
 		Stage:    "shape",
 		Clauses:  []string{"RSP-009", "RSP-010"},
+		Seen:     "mistral.rs#1805, web-llm#829, anything-llm#2920",
 		arm:      always(func(c *call) { c.created = c.server.clock().UnixMilli() }),
 	},
 	{

@@ -58,6 +58,7 @@ var stopDefects = []Defect{
 		Sentence: "Text that was held back because a stop string may begin with it is lost when the answer ends.",
 		Stage:    "shape",
 		Clauses:  []string{"STP-004"},
+		Seen:     "SharpAI/SwiftLM#132",
 		arm: answerChoices(func(c *call, _ int, o *object) {
 			editText(o, func(text string) string {
 				for n := min(len(text), 16); n > 0; n-- {
@@ -74,6 +75,7 @@ var stopDefects = []Defect{
 		Sentence: "A stop string ends the text where it is a token or a word, not across or inside of them.",
 		Stage:    "generate",
 		Clauses:  []string{"STP-002", "STP-003", "STP-005", "EOS-005", "FIN-006", "FIN-014"},
+		Seen:     "replicate/cog-llama-template#31",
 		arm: ownStop(func(_ *call, text string, stops []string) int {
 			stops = slices.DeleteFunc(slices.Clone(stops), func(s string) bool {
 				inside := regexp.MustCompile(`\pL` + regexp.QuoteMeta(s) + `\pL`)

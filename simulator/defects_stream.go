@@ -24,6 +24,7 @@ var streamDefects = []Defect{
 		Sentence: "Streams are labelled application/json.",
 		Stage:    "wire",
 		Clauses:  []string{"STR-001"},
+		Seen:     "agentscope-ai/QwenPaw#468",
 		arm: headers(func(c *call, h http.Header) {
 			if c.values.flag("stream") {
 				h.Set("Content-Type", "application/json")
@@ -45,6 +46,7 @@ var streamDefects = []Defect{
 		Sentence: "Events follow each other without a blank line.",
 		Stage:    "wire",
 		Clauses:  []string{"STR-002", "STR-006", "STP-015", "EOS-003", "CLI-001", "CLI-002", "CLI-003", "CLI-004", "CLI-005", "CLI-006", "SAF-010", "REQ-080"},
+		Seen:     "llama.cpp#14268",
 		arm: allFrames(eachFrame(func(_ int, b []byte) []byte {
 			return b[:len(b)-1]
 		})),
@@ -98,7 +100,7 @@ var streamDefects = []Defect{
 		Sentence: "Streams end without [DONE].",
 		Stage:    "wire",
 		Clauses:  []string{"STR-006", "SAF-010"},
-		Seen:     "waybarrios/vllm-mlx#101",
+		Seen:     "waybarrios/vllm-mlx#101; perplexityai/api-discussion#209",
 		arm:      onDone(),
 	},
 	{
@@ -235,6 +237,7 @@ var streamDefects = []Defect{
 		Sentence: "Chunks on the chat route have a message with the text so far beside the delta.",
 		Stage:    "shape",
 		Clauses:  []string{"STR-013"},
+		Seen:     "Perplexity, perplexityai/api-discussion#209",
 		arm: func() arming {
 			return func(c *call) {
 				sofar := map[string]string{}
@@ -253,6 +256,7 @@ var streamDefects = []Defect{
 		Sentence: "No delta has a role.",
 		Stage:    "shape",
 		Clauses:  []string{"STR-014"},
+		Seen:     "open-webui#23930, maximhq/bifrost#6541",
 		arm:      deltas(func(d *object) { d.remove("role") }),
 	},
 	{
@@ -260,7 +264,7 @@ var streamDefects = []Defect{
 		Sentence: "Every delta has the role.",
 		Stage:    "shape",
 		Clauses:  []string{"STR-015"},
-		Seen:     "ollama#4357",
+		Seen:     "ollama#4357; litellm#9986",
 		arm:      deltas(func(d *object) { d.set("role", `"assistant"`) }),
 	},
 	{
@@ -303,6 +307,7 @@ var streamDefects = []Defect{
 		Sentence: "Streams say the second text of each choice twice.",
 		Stage:    "generate",
 		Clauses:  []string{"STR-018", "STR-040", "STP-015", "EOS-003"},
+		Seen:     "sglang#31598",
 		arm: streamedText(func(i int, text string) string {
 			if i == 1 {
 				return text + text
@@ -327,7 +332,7 @@ var streamDefects = []Defect{
 		Sentence: "Streams send the beginning of a stop string before it is complete.",
 		Stage:    "generate",
 		Clauses:  []string{"STR-020"},
-		Seen:     "text-generation-inference#1254, vllm#2577",
+		Seen:     "text-generation-inference#1254, vllm#2577; vllm#3574",
 		arm: lateStop(func(c *call) bool { return c.values.flag("stream") }, func(text, stop string, sent int) string {
 			return text[min(sent, len(text)):max(sent, strings.Index(text, stop))]
 		}),
@@ -347,6 +352,7 @@ var streamDefects = []Defect{
 		Sentence: "Streams decode byte by byte: a character of several bytes arrives as that many U+FFFD.",
 		Stage:    "generate",
 		Clauses:  []string{"STR-021"},
+		Seen:     "waybarrios/vllm-mlx#109, exo#1691",
 		arm: streamedText(func(_ int, text string) string {
 			var b strings.Builder
 			for _, r := range text {
@@ -431,6 +437,7 @@ var streamDefects = []Defect{
 		Sentence: "A stream that its client leaves is never freed; after two of them answers of up to 4 tokens are refused with 429.",
 		Stage:    "wire",
 		Clauses:  []string{"STR-028"},
+		Seen:     "llama.cpp#24496",
 		arm:      leakSlots,
 	},
 	{
