@@ -57,6 +57,7 @@ var register = slices.Concat(
 	infoDefects,
 	toolDefects,
 	imageDefects,
+	aloneDefects,
 )
 
 // Defects returns every defect that the simulator knows, in the order of the
