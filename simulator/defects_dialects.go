@@ -26,7 +26,7 @@ var aloneDefects = []Defect{
 		}),
 	},
 	{
-		Name: "openai-model-length", Dialects: []string{"openai"}, Stage: "shape", Clauses: []string{"FIN-002", "FIN-014"},
+		Name: "openai-model-length", Dialects: []string{"openai"}, Stage: "shape", Clauses: []string{"FIN-002", "FIN-014", "FMT-005"},
 		Sentence: "An answer that ends at max_tokens has the finish_reason model_length.",
 		arm: answerChoices(func(_ *call, _ int, o *object) {
 			if o.get("finish_reason") == `"length"` {
@@ -110,12 +110,12 @@ var aloneDefects = []Defect{
 		}),
 	},
 	{
-		Name: "azure-logprobs-known", Dialects: []string{"azure-inference"}, Stage: "extra", Clauses: []string{"LOG-023"},
+		Name: "azure-logprobs-known", Dialects: []string{"azure-inference"}, Stage: "decode", Clauses: []string{"LOG-023"},
 		Sentence: "logprobs is no extra parameter of the chat route.",
 		arm:      rewrite(instead("logprobs", "true", "")),
 	},
 	{
-		Name: "azure-ignore-eos-known", Dialects: []string{"azure-inference"}, Stage: "extra", Clauses: []string{"EOS-007"},
+		Name: "azure-ignore-eos-known", Dialects: []string{"azure-inference"}, Stage: "decode", Clauses: []string{"EOS-007"},
 		Sentence: "ignore_eos is ignored where it is not passed through.",
 		arm: rewrite(func(c *call, o *object) {
 			if c.header.Get("Extra-Parameters") == "" {
