@@ -3,6 +3,7 @@ package load
 import (
 	"context"
 	"fmt"
+	"net/url"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -29,7 +30,14 @@ var secondsBounds = []float64{0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0
 func SendTelemetry(ctx context.Context, endpoint string, every time.Duration, job *Job) (*Telemetry, error) {
 	var options []otlpmetrichttp.Option
 	if endpoint != "" {
-		options = append(options, otlpmetrichttp.WithEndpointURL(endpoint))
+		u, err := url.Parse(endpoint)
+		if err != nil {
+			return nil, fmt.Errorf("OTLP: %w", err)
+		}
+		if u.Path == "" || u.Path == "/" {
+			u.Path = "/v1/metrics"
+		}
+		options = append(options, otlpmetrichttp.WithEndpointURL(u.String()))
 	}
 	exporter, err := otlpmetrichttp.New(ctx, options...)
 	if err != nil {

@@ -25,7 +25,7 @@ func TestTelemetry(t *testing.T) {
 	t.Cleanup(s.Close)
 	f := &fakeTarget{}
 	j := newJob(f.serve(t), Stage{Concurrency: 2, Requests: 10})
-	told, err := SendTelemetry(t.Context(), s.URL+"/v1/metrics", time.Hour, &j)
+	told, err := SendTelemetry(t.Context(), s.URL, time.Hour, &j)
 	if err != nil {
 		t.Fatal(err)
 	}
