@@ -51,7 +51,7 @@ var contextDefects = []Defect{
 		Name:     "prompt-truncated",
 		Sentence: "Of a prompt of more than a quarter of the context the beginning is dropped.",
 		Stage:    "generate",
-		Clauses:  []string{"CTX-004"},
+		Clauses:  []string{"CTX-004", "FIN-010"},
 		Seen:     "ollama#5902: n_ctx 2048 whatever the model has, answered with 200",
 		arm: asked(func(c *call, r *engine.Request) {
 			if most := c.generator.Config().ContextLength / 4; len(r.Prompt) > most {

@@ -21,7 +21,7 @@ var determinismDefects = []Defect{
 		Seen:     "vllm#40896, sglang#34683",
 		arm: func() arming {
 			var mu sync.Mutex
-			n := 0
+			n := map[string]int{}
 			return func(c *call) {
 				c.hooks.request = append(c.hooks.request, func(c *call, r *engine.Request) {
 					if len(c.body) < 1000 || len(c.body) > 2000 || !greedy(r) || r.MaxTokens != 1 {
@@ -29,7 +29,8 @@ var determinismDefects = []Defect{
 					}
 					mu.Lock()
 					defer mu.Unlock()
-					if n++; n%2 == 0 {
+					key := string(c.body)
+					if n[key]++; n[key]%2 == 0 {
 						r.Prompt = r.Prompt[:len(r.Prompt)-1]
 					}
 				})

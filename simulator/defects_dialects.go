@@ -85,7 +85,9 @@ var aloneDefects = []Defect{
 		Name: "content-logprobs-flat", Dialects: []string{"openai"}, Stage: "shape", Clauses: []string{"LOG-016"},
 		Sentence: "Log probabilities of chat lack bytes.",
 		arm: answerChoices(func(_ *call, _ int, o *object) {
-			o.set("logprobs", strings.ReplaceAll(o.get("logprobs"), `"bytes":`, `"byte":`))
+			if o.get("logprobs") != "" {
+				o.set("logprobs", strings.ReplaceAll(o.get("logprobs"), `"bytes":`, `"byte":`))
+			}
 		}),
 	},
 	{
@@ -106,7 +108,9 @@ var aloneDefects = []Defect{
 		Name: "bytes-are-code-points", Dialects: []string{"openai"}, Stage: "shape", Clauses: []string{"LOG-019"},
 		Sentence: "bytes of a token misses its first byte.",
 		arm: answerChoices(func(_ *call, _ int, o *object) {
-			o.set("logprobs", strings.ReplaceAll(o.get("logprobs"), `"bytes":[32,`, `"bytes":[`))
+			if o.get("logprobs") != "" {
+				o.set("logprobs", strings.ReplaceAll(o.get("logprobs"), `"bytes":[32,`, `"bytes":[`))
+			}
 		}),
 	},
 	{

@@ -54,6 +54,9 @@ var safetyDefects = []Defect{
 		Stage:    "shape",
 		Clauses:  []string{"SAF-008"},
 		arm: answerChoices(func(c *call, _ int, o *object) {
+			if c.deployment.filter == nil {
+				return
+			}
 			for _, l := range c.deployment.filter.safety.BlockLists {
 				if o.get("finish_reason") == `"content_filter"` && !strings.HasPrefix(o.get("logprobs"), "{") {
 					editText(o, func(text string) string { return text + " [" + strings.Join(l.Terms, " ") + "]" })
@@ -102,12 +105,12 @@ var safetyDefects = []Defect{
 	},
 	{
 		Name:     "filter-too-eager",
-		Sentence: "Prompts that name umbrellas are filtered.",
+		Sentence: "Prompts that ask for a story are filtered.",
 		Stage:    "safety",
 		Clauses:  []string{"SAF-016"},
 		arm: always(func(c *call) {
 			c.hooks.on("safety", func(c *call) *refusal {
-				if strings.Contains(string(c.body), "umbrellas") {
+				if strings.Contains(string(c.body), "Tell me a story.") {
 					return filteredPrompt(c.route.input().name, &assessment{})
 				}
 				return nil

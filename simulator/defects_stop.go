@@ -17,7 +17,7 @@ var stopDefects = []Defect{
 		Name:     "stop-second-occurrence",
 		Sentence: "A stop string ends the text at its second occurrence, where there is one.",
 		Stage:    "generate",
-		Clauses:  []string{"STP-001"},
+		Clauses:  []string{"STP-001", "STP-002"},
 		arm: ownStop(func(_ *call, text string, stops []string) int {
 			at := earliest(text, stops)
 			if at >= 0 && len(stops) == 1 && len(stops[0]) > 1 {

@@ -60,7 +60,7 @@ var usageDefects = []Defect{
 		Name:     "prompt-tokens-constant",
 		Sentence: "prompt_tokens is 9 for every prompt.",
 		Stage:    "shape",
-		Clauses:  []string{"USE-005", "USE-008", "USE-009", "CHT-020", "CHT-022", "CTX-002", "CTX-008", "CTX-010"},
+		Clauses:  []string{"FIN-010", "USE-005", "USE-008", "USE-009", "CHT-020", "CHT-022", "CTX-002", "CTX-008", "CTX-010"},
 		arm:      usageOf(func(_ *call, u *object) { u.set("prompt_tokens", "9") }),
 	},
 	{

@@ -221,7 +221,7 @@ var reqProbes = append(negativeProbes(reqNegatives),
 	}},
 	probe{name: "top_p.zero", tests: []string{"top_p"}, asks: func(f *Facts) []ask {
 		// After a prompt that may go on in many ways.
-		w := wire{raw: rawBody(f, plainPrompt(f.Route), "top_p", "0", "temperature", "1", "max_tokens", "8")}
+		w := wire{raw: rawBody(f, plainPrompt(f.Route), "top_p", "0", "temperature", "1", "max_tokens", "32")}
 		return []ask{{label: "1", wire: w}, {label: "2", wire: w}}
 	}},
 	probe{name: "top_p.one", tests: []string{"top_p"}, asks: edits(topPOne...)},

@@ -27,7 +27,7 @@ var safRules = []rule{
 	{clause: "SAF-016", reads: plain, all: true, judge: harmlessPasses},
 	{clause: "SAF-017", reads: []string{"safety.off"}, judge: func(c *Case) {
 		for _, r := range c.sent("safety.off") {
-			if !r.ok() || r.choices()[0].Get("finish_reason").Str == "content_filter" {
+			if !r.ok() || r.doc.Get("choices.0.finish_reason").Str == "content_filter" {
 				c.fail(r, "status", "200 with the answer: content safety is switched off", r.statusLine())
 			}
 		}
