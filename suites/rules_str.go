@@ -415,26 +415,28 @@ func (r *reply) content() []part {
 
 // incremental allows the first text to come after 60 % of the time to the last.
 // A fast target leaves little between its events and the scheduler's noise, so
-// the longest streams are judged, and below a second only text that comes
+// the streams of most events are judged, and below a second only text that comes
 // practically at the end counts. A target that buffers does so always: one
 // stream that flows is enough.
 func incremental(c *Case) {
 	type flow struct {
 		r           *reply
+		pieces      int           // events with text
 		begun, last time.Duration // of the text, since the request was sent
 	}
 	var flows []flow
 	for _, s := range c.wholeStreams() {
 		if ps := s.content(); len(ps) > 1 && ps[len(ps)-1].at-s.Sent >= 10*time.Millisecond {
-			flows = append(flows, flow{s, ps[0].at - s.Sent, ps[len(ps)-1].at - s.Sent})
+			flows = append(flows, flow{s, len(ps), ps[0].at - s.Sent, ps[len(ps)-1].at - s.Sent})
 		}
 	}
 	if len(flows) == 0 {
 		c.inconclusive("no stream has several chunks with text (STR-023) and takes long enough to tell")
 		return
 	}
-	slices.SortFunc(flows, func(a, b flow) int { return cmp.Compare(b.last, a.last) })
-	for _, f := range flows[:min(3, len(flows))] {
+	// Those of most text: the ones that took longest may only have waited their turn.
+	slices.SortFunc(flows, func(a, b flow) int { return cmp.Compare(b.pieces, a.pieces) })
+	for _, f := range flows[:min(8, len(flows))] {
 		limit := 0.75
 		if f.last >= time.Second {
 			limit = 0.6
