@@ -101,14 +101,6 @@ func (r *reply) status() int {
 
 func (r *reply) ok() bool { return r.status() == http.StatusOK }
 
-// isCompletion is whether the request went to the route, and not to a page or
-// to another route.
-func (r *reply) isCompletion() bool {
-	path, _, _ := strings.Cut(r.Request.URL, "?")
-	return r.Request.Method == http.MethodPost && strings.HasSuffix(path, "/completions") &&
-		strings.HasSuffix(path, "/chat/completions") == (r.route == schemas.Chat)
-}
-
 // refused is whether the target answered with a client error.
 func (r *reply) refused() bool { return r.status() >= 400 && r.status() < 500 }
 

@@ -30,25 +30,31 @@ const unknownName, otherUnknown = "zzz_touchstone", "zzy_touchstone"
 // azureProbes are about extra parameters and the api-version (EXT, VER).
 var azureProbes = []probe{
 	{name: "extra", free: true, dialects: []string{DialectAzureInference}, asks: func(f *Facts) []ask {
+		known := extra(f, "known", "error", "top_p", "1", "stop", `["☃☃"]`, "presence_penalty", "0", "frequency_penalty", "0", "seed", "7", "stream", "false")
+		known.wire.header["X-Ms-Client-Request-Id"] = []string{clientRequestID} // RSP-025
 		out := []ask{
 			extra(f, "default", "", unknownName, "1"),
 			extra(f, "error", "error", unknownName, "1"),
 			extra(f, "two", "error", unknownName, "1", otherUnknown, "2"),
 			extra(f, "drop", "drop", unknownName, "1"),
 			extra(f, "pass unknown", "pass-through", unknownName, "1"),
-			extra(f, "pass known", "pass-through", "ignore_eos", "true", "max_tokens", "40"),
-			extra(f, "known", "error", "top_p", "1", "stop", `["☃☃"]`, "presence_penalty", "0", "frequency_penalty", "0", "seed", "7", "stream", "false"),
+			known,
 			extra(f, "ignore", "ignore", unknownName, "1"),
 			extra(f, "allow", "allow", unknownName, "1"),
 			extra(f, "PASS-THROUGH", "PASS-THROUGH", unknownName, "1"),
 			extra(f, "ignore_eos", "", "ignore_eos", "true"),
 		}
-		out[6].wire.header["X-Ms-Client-Request-Id"] = []string{clientRequestID} // RSP-025
 		lower := extra(f, "case", "", unknownName, "1")
 		lower.wire.header = http.Header{"eXTRA-parameters": {"drop"}}
 		twice := extra(f, "twice", "", unknownName, "1")
 		twice.wire.header = http.Header{"Extra-Parameters": {"drop", "error"}}
-		return append(out, lower, twice)
+		out = append(out, lower, twice)
+		if f.Short.known() { // an answer that ends by itself shows the effect
+			passed := ask{label: "pass known", prompt: f.Short.Prompt, body: f.greedy(f.Short.Tokens + 8).with(body{"ignore_eos": true})}
+			passed.wire.header = http.Header{"Extra-Parameters": {"pass-through"}}
+			out = append(out, passed)
+		}
+		return out
 	}},
 	{name: "extra.chat", free: true, routes: chatOnly, dialects: []string{DialectAzureInference}, asks: func(f *Facts) []ask {
 		return []ask{

@@ -30,10 +30,11 @@ var extRules = []rule{
 		if r == nil {
 			return
 		}
+		most := r.number("max_tokens", 0)
 		if n, ok := r.completionTokens(); !ok {
 			c.inconclusive("the answer has no usage (USE-001)")
-		} else if n != 40 {
-			c.fail(r, "usage.completion_tokens", "40: ignore_eos was passed through", strconv.Itoa(n))
+		} else if n != most {
+			c.fail(r, "usage.completion_tokens", fmt.Sprintf("%d, the cap: ignore_eos was passed through", most), strconv.Itoa(n))
 		}
 	}},
 	{clause: "EXT-005", reads: []string{"extra"}, judge: func(c *Case) {

@@ -113,7 +113,7 @@ func (c *Case) single(f func(r *reply, reason string, tokens, limit int)) {
 	any := false
 	for _, r := range c.allAnswers() {
 		tokens, ok := r.completionTokens()
-		if len(r.choices()) != 1 || r.number("best_of", 1) > 1 || !ok || r.number("max_tokens", 0) == 0 {
+		if len(r.choices()) != 1 || r.number("best_of", 1) > 1 || !ok || r.number("max_tokens", 0) < 1 { // none, or one that was to be refused (REQ-039)
 			continue
 		}
 		any = true

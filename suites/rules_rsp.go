@@ -59,7 +59,7 @@ func show(v gjson.Result) string {
 }
 
 func oneJSONDocument(c *Case) {
-	for _, r := range c.every(func(r *reply) bool { return r.ok() && !r.streams() && r.isCompletion() }, "no plain answer came") {
+	for _, r := range c.every(func(r *reply) bool { return r.ok() && !r.streams() && c.Facts.target.serves(r) }, "no plain answer came") {
 		header := r.Response.Header.Get("Content-Type")
 		if t, _, err := mime.ParseMediaType(header); err != nil || t != "application/json" {
 			c.fail(r, "header Content-Type", "application/json", strconv.Quote(header))
@@ -147,6 +147,9 @@ func idFormat(c *Case) {
 			kind = "uuid"
 		}
 		c.note("id format %s", kind)
+		if strings.ContainsFunc(id, func(r rune) bool { return r <= ' ' || r > '~' }) {
+			c.fail(r, "id", "printable ASCII without spaces: ids stand in headers and logs", strconv.Quote(shorten(id, 60)))
+		}
 	}
 }
 

@@ -30,6 +30,7 @@ var rspFaults = []fault{
 	{clause: "RSP-017", route: schemas.Chat, probe: "control", from: `"message":`, to: `"messages":`},
 	{clause: "RSP-018", probe: "control", from: `"finish_reason":"length"`, to: `"finish_reason":null`},
 	{clause: "RSP-019", probe: "control", from: `"logprobs":null`, to: `"logprobs":{}`},
+	{clause: "RSP-005", probe: "control", from: `"id":"`, to: `"id":"request `},
 	{clause: "RSP-020", route: schemas.Chat, probe: "control", from: `"logprobs":null`, to: `"logprobs":{}`},
 	{clause: "RSP-021", probe: "nonce", from: `"text":"`, to: `"text":"` + nonces[0]},
 	{clause: "RSP-022", probe: "best_of.less", from: `{"error":`, to: `{"choices":[],"error":`},

@@ -502,9 +502,13 @@ func disconnectFrees(c *Case) {
 
 func commentsRecorded(c *Case) {
 	c.sse(func(r *reply) {
-		n := 0
-		for _, e := range r.events {
+		n, done := 0, false
+		for i, e := range r.events {
 			n += len(e.Comments)
+			if done && len(e.Comments) > 0 {
+				c.fail(r, event(i), "no comment after [DONE]: nothing is to be kept alive", shorten(e.Comments[0], 60))
+			}
+			done = done || e.Done()
 		}
 		if n > 0 {
 			c.note("comment lines")
@@ -514,19 +518,22 @@ func commentsRecorded(c *Case) {
 
 func usageRecorded(c *Case) {
 	for _, r := range c.wholeStreams() {
-		n := 0
-		for _, ck := range r.chunks {
+		if r.req.Get("stream_options").Exists() {
+			continue
+		}
+		n, last := 0, 0
+		for i, ck := range r.chunks {
 			if ck.doc.Get("usage").IsObject() {
-				n++
+				n, last = n+1, i
 			}
 		}
 		switch {
 		case n == 0:
 			c.note("no usage in streams")
-		case n == 1 && r.chunks[len(r.chunks)-1].doc.Get("usage").IsObject():
+		case n == 1 && last == len(r.chunks)-1:
 			c.note("usage on the last chunk")
 		default:
-			c.note("usage on several chunks")
+			c.fail(r, "usage", "on the last chunk alone", fmt.Sprintf("on %d chunks of %d", n, len(r.chunks)))
 		}
 	}
 }

@@ -16,6 +16,8 @@ var strFaults = []fault{
 	{clause: "STR-005", probe: "greedy.stream", edit: func(t *transcript) { t.body = "\ufeff" + t.body }},
 	{clause: "STR-006", probe: "greedy.stream", from: "data: [DONE]\n\n", to: ""},
 	{clause: "STR-006", probe: "greedy.stream", from: "[DONE]", to: `"[DONE]"`},
+	{clause: "STR-029", probe: "greedy.stream", edit: func(t *transcript) { t.body += ": bye\n\n" }},
+	{clause: "STR-033", probe: "greedy.stream", from: `"finish_reason":null}]`, to: `"finish_reason":null}],"usage":{"prompt_tokens":1,"completion_tokens":1,"total_tokens":2}`},
 	{clause: "STR-007", probe: "greedy.stream", edit: func(t *transcript) { t.body += "data: {}\n\n" }},
 	{clause: "STR-008", probe: "greedy.stream", from: `,"finish_reason":null`, to: ""},
 	{clause: "STR-009", probe: "greedy.stream", from: `"length"`, to: `null`},

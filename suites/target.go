@@ -266,6 +266,19 @@ func (t Target) dialect() string { return cmp.Or(t.Dialect, DialectLlamaV1) }
 // path is that of a route, with its query.
 func (t Target) path(r schemas.Route) string { return paths[t.dialect()][r] }
 
+// serves is whether a request went to the route in the target's dialect, and not
+// to a page, a model list or the path of another dialect, whose answers have
+// another form.
+func (t Target) serves(r *reply) bool {
+	base, err := url.Parse(t.BaseURL)
+	u, bad := url.Parse(r.Request.URL)
+	if err != nil || bad != nil {
+		return false
+	}
+	path, _, _ := strings.Cut(t.path(r.route), "?")
+	return r.Request.Method == http.MethodPost && u.Path == strings.TrimRight(base.Path, "/")+path
+}
+
 // claims is whether the owner says that the target has a feature or a
 // configuration, one of [schemas.Claims].
 func (t Target) claims(name string) bool { return slices.Contains(t.Claims, name) }

@@ -230,11 +230,11 @@ func question(r *reply) string {
 }
 
 // answersOf says what kind of answer a reply is.
-func answersOf(r *reply) string {
+func answersOf(t Target, r *reply) string {
 	switch {
 	case r.status() >= 400:
 		return "refused"
-	case !r.isCompletion():
+	case !t.serves(r):
 		return "a page"
 	case r.stream != nil:
 		return "streamed"
@@ -275,10 +275,10 @@ func TestUnseen(t *testing.T) {
 				came := p.judged(t, r, x)
 				why := p.reasonOf(c, where, r)
 				mu.Lock()
-				key := fmt.Sprint(c.part, c.way, where, answersOf(r), why)
+				key := fmt.Sprint(c.part, c.way, where, answersOf(p.target, r), why)
 				one := classes[key]
 				if one == nil {
-					one = &class{Part: c.part, Way: c.way, Where: where, Answers: answersOf(r)}
+					one = &class{Part: c.part, Way: c.way, Where: where, Answers: answersOf(p.target, r)}
 					classes[key] = one
 				}
 				sum.Corruptions++
