@@ -15,7 +15,6 @@ import (
 	"text/tabwriter"
 
 	"github.com/tidwall/gjson"
-	"golang.org/x/term"
 
 	"github.com/touchstone-llm/touchstone/reports"
 	"github.com/touchstone-llm/touchstone/schemas"
@@ -105,7 +104,7 @@ func (c *demoCmd) Run(ctx context.Context, s *streams) error {
 	}
 
 	report := filepath.Join(c.Out, reports.HTMLFile)
-	onTerminal := isTerminal(s.out)
+	onTerminal := reports.IsTerminal(s.out)
 	switch {
 	case c.NoOpen || !onTerminal || openInBrowser(ctx, report) != nil:
 		say("\nThe report: %s", shortPaths([]string{report})[0])
@@ -194,11 +193,6 @@ func (c *demoCmd) repaired(ctx context.Context, clauses []string) (kept int, err
 		}
 	}
 	return kept, nil
-}
-
-func isTerminal(w io.Writer) bool {
-	f, ok := w.(*os.File)
-	return ok && term.IsTerminal(int(f.Fd()))
 }
 
 // openInBrowser shows a file, or says why it cannot.

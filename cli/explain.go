@@ -60,13 +60,26 @@ func explain(w io.Writer, cl schemas.Clause) {
 		return
 	}
 	row("probes", strings.Join(suites.Probes(cl.ID), ", "))
-	row("passes", "touchstone check --clause "+cl.ID)
+	row("passes", "touchstone check"+on(cl, simulator.Dialects())+" --clause "+cl.ID)
 	for _, d := range simulator.Defects() {
 		if slices.Contains(d.Clauses, cl.ID) {
-			row("fails", fmt.Sprintf("touchstone check --clause %s --defect %s", cl.ID, d.Name))
+			row("fails", fmt.Sprintf("touchstone check%s --clause %s --defect %s", on(cl, d.JudgedOn()), cl.ID, d.Name))
 			fmt.Fprintf(w, "             %s\n", strings.ReplaceAll(wrapped(d.Sentence+seenIn(d.Seen), 96), "\n", "\n             "))
 		}
 	}
+}
+
+// on is the flag for the first of the dialects on which a clause holds, "" for
+// the default one.
+func on(cl schemas.Clause, dialects []string) string {
+	for _, d := range dialects {
+		if len(cl.Dialects[d]) > 0 && d != suites.DialectLlamaV1 {
+			return " --dialect " + d
+		} else if len(cl.Dialects[d]) > 0 {
+			break
+		}
+	}
+	return ""
 }
 
 func seenIn(seen string) string {

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"flag"
@@ -87,10 +88,11 @@ func replay(ctx context.Context, steps []engine.Step) engine.Steps {
 	}
 }
 
-// checkDefects runs the suites against the reference with the given defects.
-func checkDefects(t *testing.T, g simulator.Generator, profile schemas.Profile, clauses []string, defects ...string) *reports.Result {
+// checkDefects runs the suites of a dialect against the reference with the
+// given defects.
+func checkDefects(t *testing.T, g simulator.Generator, dialect string, profile schemas.Profile, clauses []string, defects ...string) *reports.Result {
 	t.Helper()
-	target := serveReference(t, suites.DialectLlamaV1, simulator.Options{Generator: g, Defects: defects}, nil)
+	target := serveReference(t, dialect, simulator.Options{Generator: g, Defects: defects}, nil)
 	r, err := suites.Judge(t.Context(), target, suites.Options{Profile: profile, Clauses: clauses})
 	if err != nil {
 		t.Fatal(err)
@@ -238,16 +240,6 @@ func again(t *testing.T, target suites.Target, o suites.Options, verdicts []repo
 	return out
 }
 
-// A mutant is what the suites made of one defect, for mutants.json.
-type mutant struct {
-	Defect     string   `json:"defect"`
-	Sentence   string   `json:"sentence"`
-	Seen       string   `json:"seen,omitempty"`
-	Killed     []string `json:"killed"`
-	Survived   []string `json:"survived,omitempty"`
-	Collateral []string `json:"collateral,omitempty"`
-}
-
 // without are the elements of a that b does not have.
 func without(a, b []string) []string {
 	return slices.DeleteFunc(slices.Clone(a), func(s string) bool { return slices.Contains(b, s) })
@@ -261,19 +253,27 @@ var full = flag.Bool("full", false, "run every defect against every clause, not 
 // against it: which ones goes round with the defects. `make mutants` judges all.
 const bystanders = 8
 
-// sample are the clauses that the i-th defect is run against.
-func sample(i int, d simulator.Defect) []string {
+// inForce are the clauses of ids that a dialect's suites judge.
+func inForce(dialect string, ids []string) []string {
+	return slices.DeleteFunc(slices.Clone(ids), func(id string) bool {
+		cl, _ := schemas.Lookup(id)
+		return len(cl.Dialects[dialect]) == 0
+	})
+}
+
+// sample are the clauses that the i-th defect is run against on a dialect.
+func sample(i int, d simulator.Defect, dialect string) []string {
 	// What exhausts a quota has to wait for windows: it is left to the defects of
 	// quotas.
 	slow := func(id string) bool { return strings.HasPrefix(id, "LIM-") && id != "LIM-014" }
-	quick := slices.DeleteFunc(suites.Enforced(), slow)
+	quick := slices.DeleteFunc(inForce(dialect, suites.Enforced()), slow)
 	if *full && slices.ContainsFunc(d.Clauses, slow) {
 		return nil
 	}
 	if *full {
 		return quick
 	}
-	out, all := slices.Clone(d.Clauses), quick
+	out, all := inForce(dialect, d.Clauses), quick
 	for k := range bystanders {
 		// 61 is prime to the number of clauses, or nearly, so that bystanders of
 		// one defect come from many areas.
@@ -284,23 +284,28 @@ func sample(i int, d simulator.Defect) []string {
 	return out
 }
 
-// shown is whether this matrix can show that a clause can fail: it speaks
-// llama-v1, and in a sample the clauses that judge a whole run see too little.
-// The others are proved by their faults in suites.
-func shown(cl schemas.Clause) bool {
-	return len(cl.Dialects[suites.DialectLlamaV1]) > 0 && (*full || !suites.JudgesAll(cl.ID)) && !slices.Contains(notApplicable, cl.ID)
+// shown is whether this matrix can show that a clause can fail: in a sample the
+// clauses that judge a whole run see too little, and those that only record
+// never fail.
+func shown(id string) bool {
+	return (*full || !suites.JudgesAll(id)) && !slices.Contains(notApplicable, id) && id != "STR-038"
 }
 
-// Every defect is caught by exactly the clauses that it names.
+// Every defect is caught by exactly the clauses that it names, on each of its
+// dialects.
 func TestDefects(t *testing.T) {
 	g := newRemembered(t)
-	checkDefects(t, g, schemas.Strict, nil) // fills the memory before defects run side by side
+	for _, dialect := range simulator.Dialects() {
+		checkDefects(t, g, dialect, schemas.Strict, nil) // fills the memory before defects run side by side
+	}
 	var mu sync.Mutex
-	caught, ran := map[string]bool{}, 0
-	var mutants []mutant
+	caught, ran, runs := map[string]bool{}, 0, 0
+	var mutants []reports.Mutant
 	t.Cleanup(func() {
 		if *matrix != "" {
-			slices.SortFunc(mutants, func(a, b mutant) int { return strings.Compare(a.Defect, b.Defect) })
+			slices.SortFunc(mutants, func(a, b reports.Mutant) int {
+				return cmp.Or(strings.Compare(a.Defect, b.Defect), strings.Compare(a.Dialect, b.Dialect))
+			})
 			b, err := json.MarshalIndent(mutants, "", " ")
 			if err == nil {
 				err = os.WriteFile(*matrix, append(b, '\n'), 0o644)
@@ -309,56 +314,56 @@ func TestDefects(t *testing.T) {
 				t.Error(err)
 			}
 		}
-		if ran < len(simulator.Defects()) {
+		if ran < runs {
 			return // a part was asked for
 		}
 		for _, id := range suites.Enforced() {
-			if cl, _ := schemas.Lookup(id); !caught[id] && cl.Level(schemas.Strict) != schemas.May && shown(cl) {
+			if !caught[id] && shown(id) {
 				t.Errorf("%s: no defect shows end to end that it can fail", id)
 			}
 		}
 	})
 	for i, d := range simulator.Defects() {
-		t.Run(d.Name, func(t *testing.T) {
-			// The flow of a stream (STR-022) shows in time, so it is judged only
-			// where nothing runs beside it.
-			if !slices.Contains(d.Clauses, "STR-022") {
-				t.Parallel()
+		for _, id := range d.Clauses {
+			if !slices.Contains(suites.Enforced(), id) || !slices.ContainsFunc(d.JudgedOn(), func(dialect string) bool { return len(inForce(dialect, []string{id})) > 0 }) {
+				t.Errorf("%s: %s is named but not enforced on %s", d.Name, id, strings.Join(d.JudgedOn(), ", "))
 			}
-			if len(d.Dialects) > 0 && !slices.Contains(d.Dialects, suites.DialectLlamaV1) {
+		}
+		for _, dialect := range d.JudgedOn() {
+			runs++
+			t.Run(d.Name+"/"+dialect, func(t *testing.T) {
+				// The flow of a stream (STR-022) shows in time, so it is judged only
+				// where nothing runs beside it.
+				if !slices.Contains(d.Clauses, "STR-022") {
+					t.Parallel()
+				}
+				r := checkDefects(t, g, dialect, schemas.Strict, sample(i, d, dialect), d.Name)
+				got, want := broken(r), inForce(dialect, d.Clauses)
+				got = slices.DeleteFunc(got, func(id string) bool { return slices.Contains(d.Perhaps, id) })
+				if !slices.Contains(want, "STR-022") {
+					got = slices.DeleteFunc(got, func(id string) bool { return id == "STR-022" })
+				}
+				slices.Sort(want)
+				slices.Sort(got)
 				mu.Lock()
 				ran++
+				mutants = append(mutants, reports.Mutant{
+					Defect: d.Name, Dialect: dialect, Sentence: d.Sentence, Seen: d.Seen,
+					Killed: without(want, without(want, got)), Survived: without(want, got), Collateral: without(got, want),
+				})
+				for _, id := range got {
+					caught[id] = true
+				}
 				mu.Unlock()
-				t.SkipNow() // TestDialectDefects judges it
-			}
-			r := checkDefects(t, g, schemas.Strict, sample(i, d), d.Name)
-			got, want := broken(r), slices.Clone(d.Clauses)
-			got = slices.DeleteFunc(got, func(id string) bool { return slices.Contains(d.Perhaps, id) })
-			if !slices.Contains(want, "STR-022") {
-				got = slices.DeleteFunc(got, func(id string) bool { return id == "STR-022" })
-			}
-			slices.Sort(want)
-			slices.Sort(got)
-			mu.Lock()
-			ran++
-			mutants = append(mutants, mutant{d.Name, d.Sentence, d.Seen, without(want, without(want, got)), without(want, got), without(got, want)})
-			for _, id := range got {
-				caught[id] = true
-			}
-			mu.Unlock()
-			for _, v := range r.Verdicts {
-				if slices.Contains(got, v.Clause) && !slices.Contains(want, v.Clause) {
-					t.Errorf("%s: %s %s, which the defect does not name: %s %+v", d.Name, v.Clause, v.Verdict, v.Reason, v.Findings[:min(2, len(v.Findings))])
+				for _, v := range r.Verdicts {
+					if slices.Contains(got, v.Clause) && !slices.Contains(want, v.Clause) {
+						t.Errorf("%s %s, which the defect does not name: %s %+v", v.Clause, v.Verdict, v.Reason, v.Findings[:min(2, len(v.Findings))])
+					}
+					if slices.Contains(want, v.Clause) && !slices.Contains(got, v.Clause) && (*full || !suites.JudgesAll(v.Clause)) {
+						t.Errorf("%s survives: %s %s", v.Clause, v.Verdict, v.Reason)
+					}
 				}
-				if slices.Contains(want, v.Clause) && !slices.Contains(got, v.Clause) && (*full || !suites.JudgesAll(v.Clause)) {
-					t.Errorf("%s: %s survives: %s %s", d.Name, v.Clause, v.Verdict, v.Reason)
-				}
-			}
-			for _, id := range want {
-				if !slices.Contains(suites.Enforced(), id) {
-					t.Errorf("%s: %s is named but not enforced", d.Name, id)
-				}
-			}
-		})
+			})
+		}
 	}
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/touchstone-llm/touchstone/schemas"
 	"github.com/touchstone-llm/touchstone/simulator"
+	"github.com/touchstone-llm/touchstone/suites"
 )
 
 // The suites find of each server that --as takes exactly what its quirks break.
@@ -23,7 +24,7 @@ func TestVendors(t *testing.T) {
 				}
 				want, perhaps = append(want, register[i].Clauses...), append(perhaps, register[i].Perhaps...)
 			}
-			r := checkDefects(t, g, schemas.Strict, nil, v.Name)
+			r := checkDefects(t, g, suites.DialectLlamaV1, schemas.Strict, nil, v.Name)
 			got := broken(r)
 			for _, x := range r.Verdicts {
 				failed, named := slices.Contains(got, x.Clause), slices.Contains(want, x.Clause)

@@ -46,10 +46,11 @@ func wantsColour(w io.Writer, getenv func(string) string) bool {
 	if force := getenv("CLICOLOR_FORCE"); force != "" && force != "0" {
 		return true
 	}
-	return isTerminal(w) && getenv("TERM") != "dumb" && getenv("CLICOLOR") != "0"
+	return IsTerminal(w) && getenv("TERM") != "dumb" && getenv("CLICOLOR") != "0"
 }
 
-func isTerminal(w io.Writer) bool {
+// IsTerminal is whether w writes to a terminal.
+func IsTerminal(w io.Writer) bool {
 	f, ok := w.(*os.File)
 	return ok && term.IsTerminal(int(f.Fd()))
 }

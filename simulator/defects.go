@@ -35,7 +35,8 @@ type Defect struct {
 // An arming adds the hooks of a defect to a call.
 type arming func(*call)
 
-// register holds the defects in the order of the contract's areas.
+// register holds the defects in the order of the contract's areas; those of
+// single dialects come last.
 var register = slices.Concat(
 	requestDefects,
 	chatDefects,
@@ -57,12 +58,21 @@ var register = slices.Concat(
 	infoDefects,
 	toolDefects,
 	imageDefects,
-	aloneDefects,
+	azureDefects,
+	openAIDefects,
 )
 
 // Defects returns every defect that the simulator knows, in the order of the
-// areas of the contract.
+// areas of the contract; those of single dialects come last.
 func Defects() []Defect { return slices.Clone(register) }
+
+// JudgedOn are the dialects on which the clauses of d must fail.
+func (d Defect) JudgedOn() []string {
+	if len(d.Dialects) == 0 {
+		return []string{llamaV1.name}
+	}
+	return d.Dialects
+}
 
 // distance is how many characters must be added, removed or replaced to turn a
 // into b.

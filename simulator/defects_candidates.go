@@ -116,6 +116,20 @@ var candidateDefects = []Defect{
 		}),
 	},
 	{
+		Name:     "best-of-equal-stream-500",
+		Sentence: "best_of equal to n is answered with 500 where a stream is asked for.",
+		Stage:    "combination",
+		Clauses:  []string{"REQ-080", "BST-009", "ERR-009"},
+		arm: always(func(c *call) {
+			c.hooks.on("combination", func(c *call) *refusal {
+				if c.values.flag("stream") && c.values.given("best_of") && c.values.bestOf() == c.values.int("n") {
+					return internal()
+				}
+				return nil
+			})
+		}),
+	},
+	{
 		Name:     "best-of-greedy-random",
 		Sentence: "best_of above 1 at temperature 0 is accepted, and the text is drawn at random.",
 		Stage:    "combination",
@@ -321,6 +335,20 @@ var beamDefects = []Defect{
 				c.values.unset("best_of")
 				c.values.set("n", int64(1), "1")
 			}
+		}),
+	},
+	{
+		Name:     "beam-top-p-500",
+		Sentence: "Beam search with top_p below 1 is answered with 500.",
+		Stage:    "combination",
+		Clauses:  []string{"BEAM-008", "ERR-009"},
+		arm: always(func(c *call) {
+			c.hooks.on("combination", func(c *call) *refusal {
+				if c.values.flag("use_beam_search") && c.values.number("top_p") < 1 {
+					return internal()
+				}
+				return nil
+			})
 		}),
 	},
 	{

@@ -214,7 +214,7 @@ var determinismDefects = []Defect{
 		Name:     "bare-path-differs",
 		Sentence: "The path without /v1 leaves the last token of the prompt out.",
 		Stage:    "generate",
-		Clauses:  []string{"DET-017", "DET-001"},
+		Clauses:  []string{"DET-017"},
 		arm: asked(func(c *call, r *engine.Request) {
 			if c.dialect.name == azureInference.name && greedy(r) {
 				r.Prompt = r.Prompt[:len(r.Prompt)-1]

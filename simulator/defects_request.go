@@ -300,7 +300,7 @@ var requestDefects = []Defect{
 		}),
 	},
 	{
-		Name: "max-tokens-negative-unlimited", Stage: "decode", Clauses: []string{"REQ-039", "FIN-004"},
+		Name: "max-tokens-negative-unlimited", Stage: "decode", Clauses: []string{"REQ-039"},
 		Sentence: "max_tokens -1 is read as none.",
 		arm:      rewrite(instead("max_tokens", "-1", "")),
 	},

@@ -70,6 +70,24 @@ var responseDefects = []Defect{
 		arm:      always(func(c *call) { c.id = "" }),
 	},
 	{
+		Name:     "id-with-space",
+		Sentence: "The id of every answer and stream is a word and a number.",
+		Stage:    "shape",
+		Clauses:  []string{"RSP-005"},
+		arm:      always(func(c *call) { c.id = "request " + c.id }),
+	},
+	{
+		Name:     "chat-logprobs-empty",
+		Sentence: "A chat that asks for no log probabilities has an empty object for them.",
+		Stage:    "shape",
+		Clauses:  []string{"SCH-001", "LOG-001", "INF-009", "RSP-020"},
+		arm: answerChoices(func(c *call, _ int, o *object) {
+			if c.route.name == "chat" && !c.values.given("logprobs") {
+				o.set("logprobs", "{}")
+			}
+		}),
+	},
+	{
 		Name:     "id-from-prompt",
 		Sentence: "The id is a digest of the request, so that equal requests have equal ids.",
 		Stage:    "shape",
@@ -278,7 +296,7 @@ var responseDefects = []Defect{
 		Name:     "prompt-echoed",
 		Sentence: "Texts on the completions route begin with the prompt.",
 		Stage:    "generate",
-		Clauses:  []string{"RSP-021", "LOG-007", "LOG-022", "STP-001", "STP-002", "STP-003", "STP-005", "STP-009", "STP-013", "STP-018", "DET-001", "DET-017"},
+		Clauses:  []string{"RSP-021", "LOG-007", "LOG-022", "STP-001", "STP-002", "STP-003", "STP-005", "STP-009", "STP-013", "STP-018", "DET-017"},
 		arm: allSteps(func(c *call, steps engine.Steps) engine.Steps {
 			return func(yield func(engine.Step, error) bool) {
 				echoed := map[int]bool{}

@@ -441,6 +441,25 @@ var streamDefects = []Defect{
 		arm:      leakSlots,
 	},
 	{
+		Name:     "comment-after-done",
+		Sentence: "A comment line follows the end mark of a stream.",
+		Stage:    "wire",
+		Clauses:  []string{"SAF-010", "STR-029"},
+		arm:      onDone(done, ": bye\n\n"),
+	},
+	{
+		Name:     "usage-on-every-chunk",
+		Sentence: "Every chunk of a stream has usage, though none was asked for.",
+		Stage:    "shape",
+		Clauses:  []string{"STR-033"},
+		Seen:     "vllm#7262; SiliconFlow, memex-lab/dart_agent_core#23",
+		arm: chunks(func(c *call, o *object) {
+			if !c.values.given("stream_options") {
+				o.set("usage", `{"prompt_tokens":`+itoa(int64(c.promptTokens()))+`,"completion_tokens":0,"total_tokens":`+itoa(int64(c.promptTokens()))+`}`)
+			}
+		}),
+	},
+	{
 		Name:     "heartbeat-chunks",
 		Sentence: "Every second chunk of a stream is followed by one without choices.",
 		Stage:    "shape",

@@ -178,7 +178,7 @@ func TestDefects(t *testing.T) {
 func TestRegister(t *testing.T) {
 	name := regexp.MustCompile(`^[a-z][a-z0-9]*(-[a-z0-9]+)*$`)
 	clause := regexp.MustCompile(`^[A-Z]{3,4}-\d{3}$`)
-	stage := []string{"http", "decode", "auth", "type", "range", "combination", "context", "quota", "safety", "generate", "shape", "wire"}
+	stage := []string{"http", "decode", "auth", "extra", "type", "range", "combination", "context", "quota", "safety", "generate", "shape", "wire"}
 	var names []string
 	for _, d := range Defects() {
 		if !name.MatchString(d.Name) || slices.Contains(names, d.Name) {

@@ -10,28 +10,25 @@ import (
 	"github.com/tidwall/gjson"
 )
 
-// chatDialects are those with tools, formats and parts.
-var chatDialects = []string{azureInference.name, openAI.name}
-
 // toolDefects break the areas TOO and FMT on the dialects that have them.
 var toolDefects = []Defect{
 	{
-		Name: "tools-empty-taken", Stage: "decode", Clauses: []string{"TOO-001"}, Dialects: chatDialects,
+		Name: "tools-empty-taken", Stage: "decode", Clauses: []string{"TOO-001"}, Dialects: onBoth,
 		Sentence: "An empty list of tools is taken for none.",
 		arm:      rewrite(instead("tools", "[]", "")),
 	},
 	{
-		Name: "tool-name-mended", Stage: "decode", Clauses: []string{"TOO-002"}, Dialects: chatDialects,
+		Name: "tool-name-mended", Stage: "decode", Clauses: []string{"TOO-002"}, Dialects: onBoth,
 		Sentence: "A space in the name of a function becomes an underscore.",
 		arm:      replaced(`"name":"a b"`, `"name":"a_b"`),
 	},
 	{
-		Name: "tool-schema-unread", Stage: "decode", Clauses: []string{"TOO-003"}, Dialects: chatDialects[:1],
+		Name: "tool-schema-unread", Stage: "decode", Clauses: []string{"TOO-003"}, Dialects: onAzure,
 		Sentence: "The parameters of a function may be of a type that there is not.",
 		arm:      replaced(`"parameters":{"type":"nope"}`, `"parameters":{}`),
 	},
 	{
-		Name: "tool-choice-alone", Stage: "decode", Clauses: []string{"TOO-004"}, Dialects: chatDialects,
+		Name: "tool-choice-alone", Stage: "decode", Clauses: []string{"TOO-004"}, Dialects: onBoth,
 		Sentence: "tool_choice without tools is ignored.",
 		arm: rewrite(func(_ *call, o *object) {
 			if o.get("tools") == "" {
@@ -40,7 +37,7 @@ var toolDefects = []Defect{
 		}),
 	},
 	{
-		Name: "tool-choice-unknown", Stage: "decode", Clauses: []string{"TOO-005"}, Dialects: chatDialects,
+		Name: "tool-choice-unknown", Stage: "decode", Clauses: []string{"TOO-005"}, Dialects: onBoth,
 		Sentence: "A tool_choice that names no tool of the list is ignored.",
 		arm: rewrite(func(_ *call, o *object) {
 			if name := gjson.Get(o.get("tool_choice"), "function.name").Str; name != "" && !strings.Contains(o.get("tools"), quote(name)) {
@@ -49,12 +46,12 @@ var toolDefects = []Defect{
 		}),
 	},
 	{
-		Name: "tool-choice-none-called", Stage: "decode", Clauses: []string{"TOO-006"}, Dialects: chatDialects,
+		Name: "tool-choice-none-called", Stage: "decode", Clauses: []string{"TOO-006"}, Dialects: onBoth,
 		Sentence: "tool_choice none is read as required.",
 		arm:      rewrite(instead("tool_choice", `"none"`, `"required"`)),
 	},
 	{
-		Name: "tool-choice-last", Stage: "decode", Clauses: []string{"TOO-007"}, Dialects: chatDialects,
+		Name: "tool-choice-last", Stage: "decode", Clauses: []string{"TOO-007"}, Dialects: onBoth,
 		Sentence: "A tool_choice that names a function gives a call of the last of the list.",
 		arm: rewrite(func(_ *call, o *object) {
 			if name := gjson.Get(o.get("tool_choice"), "function.name"); name.Exists() {
@@ -65,12 +62,12 @@ var toolDefects = []Defect{
 		}),
 	},
 	{
-		Name: "tool-choice-required-auto", Stage: "decode", Clauses: []string{"TOO-008"}, Dialects: chatDialects,
+		Name: "tool-choice-required-auto", Stage: "decode", Clauses: []string{"TOO-008"}, Dialects: onBoth,
 		Sentence: "tool_choice required leaves the model its choice.",
 		arm:      rewrite(instead("tool_choice", `"required"`, `"auto"`)),
 	},
 	{
-		Name: "tool-arguments-object", Stage: "shape", Clauses: []string{"TOO-009"}, Dialects: chatDialects,
+		Name: "tool-arguments-object", Stage: "shape", Clauses: []string{"TOO-009"}, Dialects: onBoth,
 		Sentence: "The arguments of a call are an object instead of a text.",
 		Seen:     "llama.cpp#20198, TGI#2136",
 		arm: calls(func(call *object) {
@@ -80,12 +77,12 @@ var toolDefects = []Defect{
 		}),
 	},
 	{
-		Name: "tool-call-id-empty", Stage: "shape", Clauses: []string{"TOO-009"}, Dialects: chatDialects,
+		Name: "tool-call-id-empty", Stage: "shape", Clauses: []string{"TOO-009"}, Dialects: onBoth,
 		Sentence: "The id of every call is empty.",
 		arm:      calls(func(call *object) { call.set("id", `""`) }),
 	},
 	{
-		Name: "tool-arguments-python", Stage: "shape", Clauses: []string{"TOO-010"}, Dialects: chatDialects,
+		Name: "tool-arguments-python", Stage: "shape", Clauses: []string{"TOO-010"}, Dialects: onBoth,
 		Sentence: "The arguments of a call are written as Python writes a dict, with single quotes.",
 		arm: both(
 			calls(func(call *object) { call.set("function", strings.ReplaceAll(call.get("function"), `\"`, `'`)) }),
@@ -97,7 +94,7 @@ var toolDefects = []Defect{
 		),
 	},
 	{
-		Name: "tool-message-refused", Stage: "decode", Clauses: []string{"TOO-011", "CHT-011"}, Dialects: chatDialects,
+		Name: "tool-message-refused", Stage: "decode", Clauses: []string{"TOO-011", "CHT-011"}, Dialects: onBoth,
 		Sentence: "The role tool is refused.",
 		arm: refusing("decode", func(_ *call, o *object) *refusal {
 			if strings.Contains(o.get("messages"), `"role":"tool"`) {
@@ -107,16 +104,16 @@ var toolDefects = []Defect{
 		}),
 	},
 	{
-		Name: "tool-message-unplaced", Stage: "decode", Clauses: []string{"TOO-012"}, Dialects: chatDialects,
+		Name: "tool-message-unplaced", Stage: "decode", Clauses: []string{"TOO-012"}, Dialects: onBoth,
 		Sentence: "A message of the role tool need not say which call it answers.",
 		arm: rewrite(func(_ *call, o *object) {
-			if m := o.get("messages"); !strings.Contains(m, `"tool_call_id"`) {
+			if m := o.get("messages"); m != "" && !strings.Contains(m, `"tool_call_id"`) {
 				o.set("messages", strings.ReplaceAll(m, `{"role":"tool",`, `{"role":"tool","tool_call_id":"call_1",`))
 			}
 		}),
 	},
 	{
-		Name: "tool-call-id-repeated", Stage: "shape", Clauses: []string{"TOO-013"}, Dialects: chatDialects,
+		Name: "tool-call-id-repeated", Stage: "shape", Clauses: []string{"TOO-013"}, Dialects: onBoth,
 		Sentence: "Every piece of a streamed call says id and name again.",
 		arm: func() arming {
 			return chunkChoices(func(c *call, choice *object) {
@@ -129,7 +126,7 @@ var toolDefects = []Defect{
 		},
 	},
 	{
-		Name: "tools-unsupported-400", Stage: "decode", Clauses: []string{"TOO-014"}, Dialects: chatDialects[:1],
+		Name: "tools-unsupported-400", Stage: "decode", Clauses: []string{"TOO-014"}, Dialects: onAzure,
 		Sentence: "A tool_choice that names a function is refused as not supported, with 400.",
 		arm: refusing("decode", func(_ *call, o *object) *refusal {
 			if strings.Contains(o.get("tool_choice"), `"set_light"`) {
@@ -139,7 +136,7 @@ var toolDefects = []Defect{
 		}),
 	},
 	{
-		Name: "format-text-shortens", Stage: "decode", Clauses: []string{"FMT-001", "FIN-003"}, Dialects: chatDialects,
+		Name: "format-text-shortens", Stage: "decode", Clauses: []string{"FMT-001", "FIN-003"}, Dialects: onBoth,
 		Sentence: "With response_format text an answer has at most 8 tokens.",
 		arm: rewrite(func(_ *call, o *object) {
 			if gjson.Get(o.get("response_format"), "type").Str == "text" {
@@ -148,7 +145,7 @@ var toolDefects = []Defect{
 		}),
 	},
 	{
-		Name: "json-fenced", Stage: "shape", Clauses: []string{"FMT-002", "ERR-007", "EXT-013"}, Dialects: chatDialects,
+		Name: "json-fenced", Stage: "shape", Clauses: []string{"FMT-002", "ERR-007", "EXT-013"}, Dialects: onBoth,
 		Sentence: "With json_object the answer begins with a fence of Markdown.",
 		arm: answerChoices(func(c *call, _ int, choice *object) {
 			if f, asked := c.values.of("response_format").(format); asked && f.kind == "json_object" {
@@ -159,12 +156,12 @@ var toolDefects = []Defect{
 		}),
 	},
 	{
-		Name: "format-unknown-ignored", Stage: "decode", Clauses: []string{"FMT-003"}, Dialects: chatDialects,
+		Name: "format-unknown-ignored", Stage: "decode", Clauses: []string{"FMT-003"}, Dialects: onBoth,
 		Sentence: "A response_format of an unknown type is ignored.",
 		arm:      rewrite(instead("response_format", `{"type":"xml"}`, "")),
 	},
 	{
-		Name: "json-schema-loose", Stage: "decode", Clauses: []string{"FMT-004"}, Dialects: chatDialects,
+		Name: "json-schema-loose", Stage: "decode", Clauses: []string{"FMT-004"}, Dialects: onBoth,
 		Sentence: "With json_schema the answer is some JSON, whatever the schema says.",
 		arm: rewrite(func(_ *call, o *object) {
 			if gjson.Get(o.get("response_format"), "type").Str == "json_schema" {
@@ -173,7 +170,7 @@ var toolDefects = []Defect{
 		}),
 	},
 	{
-		Name: "json-cut-stop", Stage: "shape", Clauses: []string{"FMT-005"}, Dialects: chatDialects,
+		Name: "json-cut-stop", Stage: "shape", Clauses: []string{"FMT-005"}, Dialects: onBoth,
 		Sentence: "JSON that max_tokens cut ends with stop.",
 		arm: answerChoices(func(c *call, _ int, choice *object) {
 			if f, asked := c.values.of("response_format").(format); asked && f.kind == "json_object" && c.values.maxTokens() == 4 {
@@ -186,19 +183,19 @@ var toolDefects = []Defect{
 // imageDefects break the area VIS.
 var imageDefects = []Defect{
 	{
-		Name: "image-ignored", Stage: "decode", Clauses: []string{"VIS-002"}, Dialects: chatDialects,
+		Name: "image-ignored", Stage: "decode", Clauses: []string{"VIS-002"}, Dialects: onBoth,
 		Sentence: "An image is left out, and the text answered alone.",
 		arm: withoutParts(func(p gjson.Result) bool {
 			return strings.HasPrefix(p.Get("image_url.url").Str, "data:image/png;base64,iVBOR") && !p.Get("image_url.detail").Exists()
 		}),
 	},
 	{
-		Name: "image-broken-ignored", Stage: "decode", Clauses: []string{"VIS-003"}, Dialects: chatDialects,
+		Name: "image-broken-ignored", Stage: "decode", Clauses: []string{"VIS-003"}, Dialects: onBoth,
 		Sentence: "An image whose base64 is broken is left out.",
 		arm:      withoutParts(func(p gjson.Result) bool { return strings.Contains(p.Get("image_url.url").Str, "@") }),
 	},
 	{
-		Name: "image-fetched", Stage: "decode", Clauses: []string{"VIS-004"}, Dialects: chatDialects,
+		Name: "image-fetched", Stage: "decode", Clauses: []string{"VIS-004"}, Dialects: onBoth,
 		Sentence: "An image at an http address of the server's own network is asked for.",
 		arm: before("decode", func(c *call) {
 			gjson.GetBytes(c.body, "messages.#.content").ForEach(func(_, content gjson.Result) bool {
@@ -212,17 +209,17 @@ var imageDefects = []Defect{
 		}),
 	},
 	{
-		Name: "image-unaddressed", Stage: "decode", Clauses: []string{"VIS-005"}, Dialects: chatDialects,
+		Name: "image-unaddressed", Stage: "decode", Clauses: []string{"VIS-005"}, Dialects: onBoth,
 		Sentence: "An image part without a URL is left out.",
 		arm:      withoutParts(func(p gjson.Result) bool { return p.Get("image_url").Raw == "{}" }),
 	},
 	{
-		Name: "image-detail-any", Stage: "decode", Clauses: []string{"VIS-006"}, Dialects: chatDialects,
+		Name: "image-detail-any", Stage: "decode", Clauses: []string{"VIS-006"}, Dialects: onBoth,
 		Sentence: "An image with a detail that there is not is left out.",
 		arm:      withoutParts(func(p gjson.Result) bool { return p.Get("image_url.detail").Str == "foo" }),
 	},
 	{
-		Name: "images-two-unsaid", Stage: "decode", Clauses: []string{"VIS-007"}, Dialects: chatDialects[:1],
+		Name: "images-two-unsaid", Stage: "decode", Clauses: []string{"VIS-007"}, Dialects: onAzure,
 		Sentence: "Two images are refused without saying what is wrong.",
 		arm: refusing("decode", func(_ *call, o *object) *refusal {
 			if strings.Count(o.get("messages"), `"image_url":{`) == 2 {
@@ -232,12 +229,12 @@ var imageDefects = []Defect{
 		}),
 	},
 	{
-		Name: "part-unknown-ignored", Stage: "decode", Clauses: []string{"VIS-009"}, Dialects: chatDialects,
+		Name: "part-unknown-ignored", Stage: "decode", Clauses: []string{"VIS-009"}, Dialects: onBoth,
 		Sentence: "A part of an unknown type is left out.",
 		arm:      withoutParts(func(p gjson.Result) bool { return p.Get("type").Str == "foo" }),
 	},
 	{
-		Name: "image-dead-ignored", Stage: "decode", Clauses: []string{"VIS-010"}, Dialects: chatDialects,
+		Name: "image-dead-ignored", Stage: "decode", Clauses: []string{"VIS-010"}, Dialects: onBoth,
 		Sentence: "An image that cannot be fetched is left out.",
 		arm:      withoutParts(func(p gjson.Result) bool { return strings.Contains(p.Get("image_url.url").Str, ".invalid/") }),
 	},
