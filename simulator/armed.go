@@ -134,7 +134,7 @@ type wishes struct {
 
 // armedFor are the defects of a request: those of its header, or of d.
 func (d *deployment) armedFor(r *http.Request) (*armed, error) {
-	header := r.Header.Get(headerDefect)
+	header := first(r.Header, headerDefect)
 	if header == "" || !d.server.faultHeader {
 		return d.defects.Load(), nil
 	}

@@ -36,9 +36,9 @@ func (e *front) authorize(r *http.Request, d *dialect) *refusal {
 	if len(e.keys) == 0 {
 		return nil
 	}
-	headers := r.Header.Values("Authorization")
+	headers := r.Header["Authorization"]
 	if d.apiKey {
-		if keys := r.Header.Values("Api-Key"); len(keys) > 0 {
+		if keys := r.Header["Api-Key"]; len(keys) > 0 {
 			if len(keys) > 1 || !e.keys.holds(keys[0]) {
 				return unauthorized("The header api-key does not hold a key of this endpoint, once.")
 			}

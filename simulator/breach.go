@@ -3,6 +3,7 @@ package simulator
 import (
 	"bytes"
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"hash/fnv"
@@ -248,7 +249,7 @@ func (b breach) fits() error {
 // belongs to no choice.
 func (b breach) trial() (h hooks, whole bool) {
 	s := &Server{clock: time.Now, newID: newUUID, wait: wait, started: time.Now()}
-	c := &call{server: s, deployment: &deployment{server: s, filter: newFilter(Safety{})}, dialect: &llamaV1, route: &llamaV1.routes[0], header: http.Header{}, gone: make(chan struct{})}
+	c := &call{server: s, deployment: &deployment{server: s, filter: newFilter(Safety{})}, dialect: &llamaV1, route: &llamaV1.routes[0], header: http.Header{}, context: context.Background()}
 	b.Defect.arm()(c)
 	if c.id != "" || c.created != 0 || c.model != "" || c.generator != nil {
 		return c.hooks, true

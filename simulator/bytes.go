@@ -61,14 +61,22 @@ func readAll(r *http.Request) ([]byte, error) {
 	return io.ReadAll(io.LimitReader(r.Body, mostBytes+1))
 }
 
+// first is the first value of a header, whose name is in canonical form.
+func first(h http.Header, name string) string {
+	if list := h[name]; len(list) > 0 {
+		return list[0]
+	}
+	return ""
+}
+
 // checkLabels checks what the headers say of the body. A request without a
 // Content-Type is taken for what the routes expect.
 func checkLabels(h http.Header) *refusal {
-	if e := h.Get("Content-Encoding"); e != "" && !strings.EqualFold(e, "identity") {
+	if e := first(h, "Content-Encoding"); e != "" && !strings.EqualFold(e, "identity") {
 		return refuse(http.StatusUnsupportedMediaType, "unsupported_media_type",
 			"Content-Encoding %q is not supported; send the body as it is.", clip(e))
 	}
-	label := h.Get("Content-Type")
+	label := first(h, "Content-Type")
 	if label == "" || label == "application/json" {
 		return nil
 	}

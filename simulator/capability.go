@@ -6,7 +6,8 @@ import "github.com/touchstone-llm/touchstone/engine"
 // cannot is refused before it costs anything, never ignored.
 type partial interface {
 	Generator
-	// lacks names the parameter of r that cannot be honoured, "" for none.
+	// lacks names what of r cannot be honoured, "" for nothing: Constraint,
+	// UseBeamSearch or PromptLogprobs, by their parameters.
 	lacks(r engine.Request) string
 }
 
@@ -16,7 +17,11 @@ func checkCapability(c *call) *refusal {
 	if !ok {
 		return nil
 	}
-	if name := g.lacks(c.engineRequest()); name != "" {
+	asked := engine.Request{Constraint: c.constraint, UseBeamSearch: c.values.flag("use_beam_search")}
+	if c.values.flag("echo") {
+		asked.PromptLogprobs = new(0)
+	}
+	if name := g.lacks(asked); name != "" {
 		return unsupported(name, "%s is not supported by the model that answers here; remove it.", name)
 	}
 	return nil

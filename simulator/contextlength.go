@@ -35,7 +35,7 @@ func (c *call) capLength(rest int) {
 		return
 	}
 	p, _ := c.route.parameter("max_tokens")
-	if p.fallback == nil || p.capped && c.values.maxTokens() > rest {
+	if p == nil || p.fallback == nil || p.capped && c.values.maxTokens() > rest {
 		c.values.fill("max_tokens", int64(rest))
 	}
 }

@@ -51,10 +51,11 @@ func decodeObject(body []byte) (document, *refusal) {
 		return nil, invalid(codeBody, "",
 			`The body holds half of a surrogate pair (a \u escape in D800 to DFFF); send the whole character.`)
 	}
-	if !gjson.ValidBytes(body) {
+	text := string(body)
+	if !gjson.Valid(text) {
 		return nil, invalid(codeBody, "", "The body is not valid JSON.")
 	}
-	root := gjson.ParseBytes(body)
+	root := gjson.Parse(text)
 	if !root.IsObject() {
 		return nil, invalid(codeBody, "", "The body is %s; send a JSON object.", nameOf(root))
 	}

@@ -173,7 +173,7 @@ var candidateDefects = []Defect{
 		arm: always(func(c *call) {
 			c.hooks.on("range", func(c *call) *refusal {
 				if c.values.given("best_of") && c.values.bestOf() > mostChoices {
-					c.server.wait(c.gone, 5*time.Second)
+					c.server.wait(c.context.Done(), 5*time.Second)
 				}
 				return nil
 			})

@@ -703,7 +703,7 @@ func allTrue(m map[int]bool) bool {
 func afterDone(wait time.Duration) func() arming {
 	return always(func(c *call) {
 		c.hooks.after = append(c.hooks.after, func() {
-			c.server.wait(c.gone, wait)
+			c.server.wait(c.context.Done(), wait)
 			panic(http.ErrAbortHandler)
 		})
 	})

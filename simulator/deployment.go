@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"github.com/touchstone-llm/touchstone/engine"
 )
@@ -140,6 +141,7 @@ type front struct {
 	deployments []*deployment
 	traffic     []int // percent, of each
 	mirror      []int
+	mirrors     bool // any of them is above 0
 }
 
 // headerDeployment chooses a deployment, and names the one that answered.
@@ -285,6 +287,7 @@ func (s *Server) newEndpoint(o Endpoint, before *fronts) (*front, error) {
 		e.deployments = append(e.deployments, d)
 		e.traffic = append(e.traffic, share)
 		e.mirror = append(e.mirror, o.MirrorTraffic[part.Name])
+		e.mirrors = e.mirrors || o.MirrorTraffic[part.Name] > 0
 	}
 	return e, nil
 }
@@ -326,7 +329,7 @@ func (s *Server) enter(r *http.Request) (e *front, d *deployment, path string, b
 	if e == nil {
 		return nil, nil, path, notFound(r.URL.Path, s.endpoints.urls())
 	}
-	d, bad = e.choose(r.Header.Get(headerDeployment), rand.IntN)
+	d, bad = e.choose(first(r.Header, headerDeployment), rand.IntN)
 	if bad == nil {
 		d.users.Add(1)
 	}
@@ -344,6 +347,9 @@ func (s *fronts) urls() []string {
 // mirror lets another deployment answer the body of a call, to nobody.
 func (c *call) mirror() {
 	s := c.server
+	if !c.deployment.front.mirrors {
+		return
+	}
 	s.mu.RLock()
 	d := c.deployment.front.mirrored(rand.IntN)
 	if d != nil {
@@ -359,7 +365,7 @@ func (c *call) mirror() {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.context), mirrorTime)
-	copied := d.newCall(ctx, c.header, m, c.path, s.newID())
+	copied := d.newCall(ctx, c.header, m, c.path, s.newID(), time.Now())
 	copied.body = c.body
 	s.background.Go(func() {
 		defer cancel()

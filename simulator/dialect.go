@@ -7,7 +7,8 @@ import (
 	"net/http"
 	"slices"
 	"strings"
-	"sync"
+
+	"github.com/touchstone-llm/touchstone/engine"
 )
 
 // A dialect is an API as a table: routes, their parameters with type, default
@@ -46,6 +47,10 @@ type route struct {
 	// nothing is generated; nil for the usual ones.
 	context func(*call) *refusal
 	respond func(*call, context.Context, http.ResponseWriter)
+	// defaults are the fallbacks of the parameters by name, and usual what they
+	// ask of the engine.
+	defaults map[string]any
+	usual    engine.Request
 	// extras lets the header extra-parameters decide on parameters that are
 	// marked as extra or have no row (EXT-001 to EXT-014).
 	extras bool
@@ -62,32 +67,43 @@ type page struct {
 }
 
 // parameter returns the row of name.
-func (r *route) parameter(name string) (parameter, bool) {
-	for _, p := range r.parameters {
-		if p.name == name {
-			return p, true
-		}
+func (r *route) parameter(name string) (*parameter, bool) {
+	if i := r.row(name); i >= 0 {
+		return &r.parameters[i], true
 	}
-	return parameter{}, false
+	return nil, false
 }
 
-// defaults are the fallbacks of the rows, by name.
-func (r *route) defaults() map[string]any {
-	if d, ok := defaultsOf.Load(r); ok {
-		return d.(map[string]any)
-	}
-	d := map[string]any{}
-	for _, p := range r.parameters {
-		if p.fallback != nil {
-			d[p.name] = p.fallback
+// row is the index of name in the table, -1 for none.
+func (r *route) row(name string) int {
+	for i := range r.parameters {
+		if r.parameters[i].name == name {
+			return i
 		}
 	}
-	defaultsOf.Store(r, d)
-	return d
+	return -1
 }
 
-// defaultsOf holds the defaults of each *route, which are made once.
-var defaultsOf sync.Map
+// mostRows is how many parameters a route may have.
+const mostRows = 48
+
+// What the defaults of each route come to, made once.
+func init() {
+	for _, d := range dialects {
+		for i := range d.routes {
+			r := &d.routes[i]
+			r.defaults = map[string]any{}
+			usual := values{defaults: r.defaults}
+			for _, p := range r.parameters {
+				if p.fallback != nil {
+					r.defaults[p.name] = p.fallback
+					usual.fill(p.name, p.fallback)
+				}
+			}
+			r.usual = usual.ask(engine.Request{})
+		}
+	}
+}
 
 // input is the row of what is to be answered: the prompt or the messages.
 func (r *route) input() parameter { return r.parameters[0] }

@@ -177,4 +177,4 @@ func refusedBodies(f func(r *refusal, body []byte) []byte) func() arming {
 }
 
 // pause waits in place of work that comes too early.
-func pause(c *call, d time.Duration) { c.server.wait(c.gone, d) }
+func pause(c *call, d time.Duration) { c.server.wait(c.context.Done(), d) }

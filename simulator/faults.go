@@ -154,7 +154,7 @@ func parseFault(header string) (Fault, error) {
 
 // faultOf is the fault of a call: that of its header, or of its deployment.
 func (c *call) faultOf() (Fault, bool, *refusal) {
-	if h := c.header.Get(headerFault); h != "" && c.server.faultHeader {
+	if h := first(c.header, headerFault); h != "" && c.server.faultHeader {
 		f, err := parseFault(h)
 		if err != nil {
 			return f, false, invalid(codeHeader, headerFault, "%s: %s.", headerFault, err)
@@ -192,7 +192,7 @@ func (c *call) strike(f Fault, w http.ResponseWriter) http.ResponseWriter {
 		if f.Delay == 0 {
 			f.Delay = 5 * time.Second
 		}
-		c.server.wait(c.gone, f.Delay)
+		c.server.wait(c.context.Done(), f.Delay)
 		return w
 	}
 	return &faulty{ResponseWriter: w, call: c, fault: f}
@@ -242,10 +242,10 @@ func (w *faulty) Write(b []byte) (int, error) {
 		return len(b), nil
 	case "stall":
 		if w.fault.Delay == 0 {
-			<-w.call.gone
+			<-w.call.context.Done()
 			return 0, errors.New("stalled")
 		}
-		w.call.server.wait(w.call.gone, w.fault.Delay)
+		w.call.server.wait(w.call.context.Done(), w.fault.Delay)
 		w.writes = -1 << 40 // once
 		n, err := w.ResponseWriter.Write(b[len(b)/2:])
 		return len(b)/2 + n, err

@@ -12,46 +12,71 @@ import (
 
 // engineRequest is what the parameters ask of the engine.
 func (c *call) engineRequest() engine.Request {
-	v := c.values
-	r := engine.Request{
-		Prompt:            c.prompts[0],
-		MaxTokens:         v.maxTokens(),
-		N:                 v.int("n"),
-		BestOf:            v.bestOf(),
-		UseBeamSearch:     v.flag("use_beam_search"),
-		Temperature:       v.number("temperature"),
-		TopP:              max(v.number("top_p"), math.SmallestNonzeroFloat64),
-		TopK:              v.int("top_k"),
-		MinP:              v.number("min_p"),
-		PresencePenalty:   v.number("presence_penalty"),
-		FrequencyPenalty:  v.number("frequency_penalty"),
-		RepetitionPenalty: v.number("repetition_penalty"),
-		MinTokens:         v.int("min_tokens"),
-		Constraint:        c.constraint,
-		Stop:              v.texts("stop"),
-		IgnoreEOS:         v.flag("ignore_eos"),
-		KeepSpecialTokens: v.of("skip_special_tokens") == false,
-		Logprobs:          v.logprobs(),
+	r := c.values.ask(c.route.usual)
+	r.Prompt, r.Constraint = c.prompts[0], c.constraint
+	return r
+}
+
+// ask makes of r, which is what the defaults ask, what v does.
+func (v *values) ask(r engine.Request) engine.Request {
+	for i := range v.list {
+		x := &v.list[i]
+		switch x.name {
+		case "n":
+			r.N = v.int("n")
+		case "use_beam_search":
+			r.UseBeamSearch = v.flag("use_beam_search")
+		case "temperature":
+			r.Temperature = v.number("temperature")
+		case "top_p":
+			r.TopP = v.number("top_p")
+		case "top_k":
+			r.TopK = v.int("top_k")
+		case "min_p":
+			r.MinP = v.number("min_p")
+		case "presence_penalty":
+			r.PresencePenalty = v.number("presence_penalty")
+		case "frequency_penalty":
+			r.FrequencyPenalty = v.number("frequency_penalty")
+		case "repetition_penalty":
+			r.RepetitionPenalty = v.number("repetition_penalty")
+		case "min_tokens":
+			r.MinTokens = v.int("min_tokens")
+		case "stop":
+			r.Stop = v.texts("stop")
+		case "ignore_eos":
+			r.IgnoreEOS = v.flag("ignore_eos")
+		case "skip_special_tokens":
+			r.KeepSpecialTokens = x.typed == false
+		case "stop_token_ids":
+			r.StopTokenIDs = nil
+			for _, id := range v.ints("stop_token_ids") {
+				r.StopTokenIDs = append(r.StopTokenIDs, int(id))
+			}
+		case "logit_bias":
+			r.LogitBias, _ = x.typed.(map[int]float64)
+		case "length_penalty":
+			if x.given {
+				r.LengthPenalty = new(v.number("length_penalty"))
+			}
+		case "early_stopping":
+			switch x.typed {
+			case true:
+				r.EarlyStopping = engine.EarlyStoppingTrue
+			case "never":
+				r.EarlyStopping = engine.EarlyStoppingNever
+			}
+		case "seed":
+			if x.given {
+				seed, _ := x.typed.(int64)
+				r.Seed = &seed
+			}
+		}
 	}
-	for _, id := range v.ints("stop_token_ids") {
-		r.StopTokenIDs = append(r.StopTokenIDs, int(id))
-	}
-	r.LogitBias, _ = v.of("logit_bias").(map[int]float64)
-	if v.given("length_penalty") {
-		r.LengthPenalty = new(v.number("length_penalty"))
-	}
-	switch v.of("early_stopping") {
-	case true:
-		r.EarlyStopping = engine.EarlyStoppingTrue
-	case "never":
-		r.EarlyStopping = engine.EarlyStoppingNever
-	}
+	r.MaxTokens, r.BestOf, r.Logprobs = v.maxTokens(), v.bestOf(), v.logprobs()
+	r.TopP = max(r.TopP, math.SmallestNonzeroFloat64)
 	if v.flag("echo") {
 		r.PromptLogprobs = new(max(0, r.Logprobs))
-	}
-	if v.given("seed") {
-		seed, _ := v.of("seed").(int64)
-		r.Seed = &seed
 	}
 	return r
 }
@@ -102,20 +127,23 @@ func (c *call) batch(ctx context.Context) engine.Steps {
 func (c *call) count(steps engine.Steps) engine.Steps {
 	c.generated = make([]int, c.choices())
 	return func(yield func(engine.Step, error) bool) {
-		for s, err := range steps {
+		steps(func(s engine.Step, err error) bool {
 			if err == nil && s.Choice < len(c.generated) {
 				c.generated[s.Choice] = s.Generated
 			}
-			if !yield(s, err) {
-				return
-			}
-		}
+			return yield(s, err)
+		})
 	}
 }
 
 // one answers prompt i.
 func (c *call) one(ctx context.Context, i int, r engine.Request) engine.Steps {
-	steps := c.generator.Generate(ctx, r)
+	var steps engine.Steps
+	if g, ok := c.generator.(atOnce); ok && !c.values.flag("stream") && c.hooks.steps == nil {
+		steps = g.generateAtOnce(ctx, r)
+	} else {
+		steps = c.generator.Generate(ctx, r)
+	}
 	if r.PromptLogprobs != nil {
 		steps = echoed(steps, c.values.of(c.route.input().name).([]prompt)[i].text, r)
 	}
@@ -152,26 +180,47 @@ func (c *call) askedFor(ttft bool, d time.Duration) {
 
 // collect joins the steps of n choices. With an error it returns none.
 func collect(steps engine.Steps, n int) ([]engine.Choice, error) {
-	choices := make([]engine.Choice, n)
-	texts := make([][]byte, n)
-	for s, err := range steps {
-		if err != nil {
-			return nil, err
-		}
-		c := &choices[s.Choice]
-		if texts[s.Choice] == nil {
-			texts[s.Choice] = make([]byte, 0, 256)
-		}
-		texts[s.Choice] = append(texts[s.Choice], s.Text...)
-		if s.Tokens != nil {
-			c.Tokens = append(c.Tokens, s.Tokens...)
-		}
-		c.Finish = s.Finish
-		c.Generated = s.Generated
-		c.CumulativeLogprob = s.CumulativeLogprob
+	c := collection{choices: make([]engine.Choice, n)}
+	steps(c.add)
+	if c.failure != nil {
+		return nil, c.failure
 	}
-	for i := range choices {
-		choices[i].Text = string(texts[i])
+	for i, text := range c.texts {
+		if text != nil {
+			c.choices[i].Text = string(text)
+		}
 	}
-	return choices, nil
+	return c.choices, nil
+}
+
+type collection struct {
+	choices []engine.Choice
+	texts   [][]byte // of the choices that come in pieces
+	failure error
+}
+
+// add joins a step, and says whether more are wanted.
+func (c *collection) add(s engine.Step, err error) bool {
+	if err != nil {
+		c.failure = err
+		return false
+	}
+	to := &c.choices[s.Choice]
+	switch {
+	case to.Text == "":
+		to.Text = s.Text
+	case s.Text != "":
+		if c.texts == nil {
+			c.texts = make([][]byte, len(c.choices))
+		}
+		if c.texts[s.Choice] == nil {
+			c.texts[s.Choice] = append(make([]byte, 0, 256), to.Text...)
+		}
+		c.texts[s.Choice] = append(c.texts[s.Choice], s.Text...)
+	}
+	if s.Tokens != nil {
+		to.Tokens = append(to.Tokens, s.Tokens...)
+	}
+	to.Finish, to.Generated, to.CumulativeLogprob = s.Finish, s.Generated, s.CumulativeLogprob
+	return true
 }

@@ -23,6 +23,11 @@ type Generator interface {
 	Generate(ctx context.Context, r engine.Request) engine.Steps
 }
 
+// A Generator that is atOnce can answer in fewer steps where nobody sees them.
+type atOnce interface {
+	generateAtOnce(ctx context.Context, r engine.Request) engine.Steps
+}
+
 // An EngineConfig tunes the engine of a deployment. Its names are vLLM's; the zero
 // value is the engine's own choice. Deployments of one model and one EngineConfig
 // share an engine.

@@ -220,9 +220,12 @@ type sight struct {
 	intended bool
 }
 
-// scan begins to read; what is found is added to a.
-func (l *lexicon) scan(threshold severity, a *assessment) scan {
-	return scan{lexicon: l, threshold: threshold, assessment: a, word: make([]byte, 0, 24)}
+// wordRoom is more than most words need.
+const wordRoom = 24
+
+// scan begins to read; what is found is added to a. There is room for a word.
+func (l *lexicon) scan(threshold severity, a *assessment, room []byte) scan {
+	return scan{lexicon: l, threshold: threshold, assessment: a, word: room[:0]}
 }
 
 // add reads more text. It returns how many bytes from the start are clear:
@@ -316,6 +319,9 @@ func (s *scan) endWord() {
 		}
 	}
 	s.open = open
+	if s.open == nil && len(starting) > 1 {
+		s.open = make([]opening, 0, max(8, len(starting)))
+	}
 	for _, p := range starting {
 		if o := (opening{p, 1, s.wordAt}); len(p.words) == 1 {
 			s.see(o)

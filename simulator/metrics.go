@@ -135,14 +135,22 @@ func (m *metrics) request(sent *recorder, took time.Duration) {
 
 // observe measures steps as they are sent.
 func (c *call) observe(steps engine.Steps) engine.Steps {
-	m, streamed := &c.deployment.metrics, c.values.flag("stream")
+	streamed := c.values.flag("stream")
 	return func(yield func(engine.Step, error) bool) {
-		last := c.begun
-		first := true
+		if !streamed {
+			steps(func(s engine.Step, err error) bool {
+				if err == nil {
+					c.ended(s.Finish)
+				}
+				return yield(s, err)
+			})
+			return
+		}
+		m, last, first := &c.deployment.metrics, c.begun, true
 		for s, err := range steps {
 			if err == nil {
 				c.ended(s.Finish)
-				if streamed && s.Choice == 0 {
+				if s.Choice == 0 {
 					now := time.Now()
 					if first {
 						m.ttft.Observe(now.Sub(last).Seconds())

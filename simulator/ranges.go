@@ -8,7 +8,8 @@ import (
 // ranges is the stage 'range': every value keeps the bounds of the table, and
 // none is moved into them (clause REQ-047).
 func ranges(c *call) *refusal {
-	for _, p := range c.route.parameters {
+	for i := range c.route.parameters {
+		p := &c.route.parameters[i]
 		if !c.values.given(p.name) {
 			continue
 		}

@@ -80,8 +80,35 @@ func (random) Decode(tokens []int) string {
 	return b.String()
 }
 
+// isPlain says that a request asks for nothing special.
+func isPlain(r *engine.Request) bool {
+	return r.N == 1 && r.BestOf <= 1 && len(r.Stop) == 0 && len(r.StopTokenIDs) == 0 && r.Logprobs < 0
+}
+
+// generateAtOnce answers a plain request in one step.
+func (g random) generateAtOnce(ctx context.Context, r engine.Request) engine.Steps {
+	if !isPlain(&r) {
+		return g.Generate(ctx, r)
+	}
+	return func(yield func(engine.Step, error) bool) {
+		text := make([]byte, 0, 8*min(r.MaxTokens, 1024))
+		var last engine.Step
+		for s, err := range plain(ctx, r) {
+			if err != nil {
+				yield(s, err)
+				return
+			}
+			text = append(text, s.Text...)
+			last = s
+		}
+		if last.Text = string(text); last.Generated > 0 {
+			yield(last, nil)
+		}
+	}
+}
+
 func (random) Generate(ctx context.Context, r engine.Request) engine.Steps {
-	if r.N == 1 && r.BestOf <= 1 && len(r.Stop) == 0 && len(r.StopTokenIDs) == 0 && r.Logprobs < 0 {
+	if isPlain(&r) {
 		return plain(ctx, r)
 	}
 	return func(yield func(engine.Step, error) bool) {

@@ -175,8 +175,8 @@ func (d *deployment) handle(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// newCall is a request to an inference route of d.
-func (d *deployment) newCall(ctx context.Context, header http.Header, m mount, path, id string) *call {
+// newCall is a request to an inference route of d, that came at begun.
+func (d *deployment) newCall(ctx context.Context, header http.Header, m mount, path, id string, begun time.Time) *call {
 	s := d.server
 	c := &call{
 		server:     s,
@@ -188,12 +188,11 @@ func (d *deployment) newCall(ctx context.Context, header http.Header, m mount, p
 		generator:  d.generator,
 		limiter:    d.limiter,
 		log:        s.log,
-		begun:      time.Now(),
+		begun:      begun,
 		id:         m.route.shape.idPrefix + id,
 		created:    s.clock().Unix(),
 		model:      d.model,
 		context:    ctx,
-		gone:       ctx.Done(),
 	}
 	d.breach(c)
 	return c
@@ -201,14 +200,12 @@ func (d *deployment) newCall(ctx context.Context, header http.Header, m mount, p
 
 // infer answers a request to an inference route.
 func (d *deployment) infer(w http.ResponseWriter, r *http.Request, m mount, id string) {
-	c := d.newCall(r.Context(), r.Header, m, r.URL.Path, id)
+	sent := recorderOf(w)
+	c := d.newCall(r.Context(), r.Header, m, r.URL.Path, id, sent.begun)
 	c.remote = r.RemoteAddr
-	if sent := recorderOf(w); sent != nil {
-		c.begun = sent.begun
-		sent.call = c
-		if d.server.journal != nil {
-			sent.keep = mostKept
-		}
+	sent.call = c
+	if d.server.journal != nil {
+		sent.keep = mostKept
 	}
 	fault, due, bad := c.faultOf()
 	to := w

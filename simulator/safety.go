@@ -176,8 +176,9 @@ func (f *filter) screenPrompt(texts ...string) *assessment {
 	if a.failed {
 		return a
 	}
+	var word [wordRoom]byte
 	for _, text := range texts {
-		s := f.prompt.scan(f.threshold, a)
+		s := f.prompt.scan(f.threshold, a, word[:])
 		s.add(text)
 		s.finish()
 	}
@@ -228,32 +229,32 @@ func (f *filter) screenSteps(steps engine.Steps, found []*assessment, marks bool
 		open := len(found)
 		for i := range choices {
 			found[i] = f.blank(f.completion)
-			choices[i].scan = f.completion.scan(f.threshold, found[i])
+			choices[i].scan = f.completion.scan(f.threshold, found[i], choices[i].word[:])
 		}
-		for s, err := range steps {
+		steps(func(s engine.Step, err error) bool {
 			if err != nil {
 				yield(s, err)
-				return
+				return false
 			}
 			c := &choices[s.Choice]
 			if c.over {
-				continue
+				return true
 			}
 			if !c.take(s, yield) {
-				return
+				return false
 			}
 			if c.over {
-				if open--; open == 0 {
-					return
-				}
+				open--
 			}
-		}
+			return open > 0
+		})
 	}
 }
 
 // screened is one choice on its way through the filter.
 type screened struct {
 	scan scan
+	word [wordRoom]byte
 	held []engine.Step // not yet cleared
 	sent int           // bytes of text that have been
 	over bool

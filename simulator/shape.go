@@ -120,14 +120,10 @@ func (c *call) usage(b []byte, generated int) []byte {
 	return append(b, '}')
 }
 
-// answer is the document of an answer that is not streamed.
-func (c *call) answer(choices []engine.Choice) []byte {
-	s := c.route.shape
-	size := 512
-	for _, choice := range choices {
-		size += len(choice.Text) + 128
-	}
-	b := c.head(make([]byte, 0, size), s.object)
+// answer appends the document of an answer that is not streamed.
+func (c *call) answer(b []byte, choices []engine.Choice) []byte {
+	s := &c.route.shape
+	b = c.head(b, s.object)
 	b = append(b, `,"choices":[`...)
 	generated := 0
 	readers := c.readers()

@@ -16,21 +16,28 @@ import (
 // the type that the table gives it; nothing is converted (conflict C05). What
 // is unknown is refused, never ignored (clauses REQ-065, REQ-071).
 func types(c *call) *refusal {
-	c.values = values{defaults: c.route.defaults(), list: make([]value, 0, len(c.document)+1)}
-	for _, m := range c.document {
-		if _, known := c.route.parameter(m.name); !known {
-			return unknown(c.route, m.name)
+	c.values = values{defaults: c.route.defaults, list: make([]value, 0, len(c.document)+1)}
+	var at [mostRows]int // of each parameter in the document, from 1
+	for i := range c.document {
+		row := c.route.row(c.document[i].name)
+		if row < 0 {
+			return unknown(c.route, c.document[i].name)
 		}
+		at[row] = i + 1
 	}
-	for _, p := range c.route.parameters {
-		v, sent := c.document.get(p.name)
-		if !sent || v.Type == gjson.Null {
+	for i := range c.route.parameters {
+		p := &c.route.parameters[i]
+		var v gjson.Result
+		if at[i] > 0 {
+			v = c.document[at[i]-1].value
+		}
+		if v.Type == gjson.Null {
 			if p.required {
-				return missing(p, sent)
+				return missing(*p, at[i] > 0)
 			}
 			continue
 		}
-		x, bad := typed(p, v)
+		x, bad := typed(*p, v)
 		if bad != nil {
 			return bad
 		}
