@@ -36,6 +36,7 @@ type serveCmd struct {
 type endpointFlags struct {
 	Model           string   `type:"path" placeholder:"PATH" help:"Model to run, a GGUF file or a folder in Hugging Face's layout; the embedded one by default."`
 	ModelName       string   `placeholder:"NAME" help:"Name of the model in responses; the file's name by default."`
+	ModelAlias      []string `placeholder:"NAME,…" help:"Further names that requests to the dialect openai may give the model; '*' is any."`
 	Text            string   `enum:"model,random" default:"model" help:"Where text comes from: the model, or words at random for throughput beyond any model's."`
 	Engine          string   `enum:"local,upstream" default:"local" help:"What answers: the engine in this binary, or the server that --upstream names."`
 	Upstream        string   `placeholder:"URL" help:"An OpenAI-compatible server to stand in front of: vLLM, llama.cpp, SGLang, Ray Serve, another touchstone."`
@@ -339,7 +340,7 @@ func defaultEndpoint() endpointFlags {
 // endpoint is the one that the flags describe.
 func (c *endpointFlags) endpoint() (simulator.Endpoint, error) {
 	settings := simulator.Settings{
-		Model: c.Model, Engine: c.engineFlags.config(), ModelName: c.ModelName, Dialects: c.Dialect, ContextLength: c.ContextLength,
+		Model: c.Model, Engine: c.engineFlags.config(), ModelName: c.ModelName, ModelAliases: c.ModelAlias, Dialects: c.Dialect, ContextLength: c.ContextLength,
 		Defects: slices.Concat(c.As, c.Defect), DefectSeed: c.DefectSeed,
 		Quota: simulator.Quota{
 			TokensPerMinute: c.TokensPerMinute, RequestsPerMinute: c.RequestsPerMinute, Smoothing: c.Smoothing, Settle: c.Settle,

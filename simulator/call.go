@@ -64,6 +64,7 @@ var stages = []stage{
 	{"decode", decode},
 	{"extra", extraParameters},
 	{"type", types},
+	{"model", namedModel},
 	{"range", ranges},
 	{"combination", combination},
 	{"context", contextLength},

@@ -7,7 +7,7 @@ import (
 
 // TestCapability asks random text for what it cannot be held to.
 func TestCapability(t *testing.T) {
-	s, err := New(Options{Generator: random{contextLength: 512}})
+	s, err := New(Options{Generator: random{contextLength: 512}, ModelName: "fake"})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -54,6 +54,9 @@ type Settings struct {
 	Model string `yaml:"model"`
 	// ModelName is the model of every response.
 	ModelName string `yaml:"model_name"`
+	// ModelAliases are further names by which requests of the dialect openai may
+	// choose it, and "*" is any; another is refused with 404.
+	ModelAliases []string `yaml:"model_aliases"`
 	// Upstream answers in place of a model, if it has a URL.
 	Upstream UpstreamConfig `yaml:"upstream"`
 	// Engine tunes the engine of the model. Whoever calls [New] applies it.

@@ -16,6 +16,7 @@ endpoints:
     keys:
       primary: {env: SMALL_KEY}
     model_name: tiny
+    model_aliases: [gpt-4o-mini]
     engine: {max_num_seqs: 8, max_num_batched_tokens: 64, kv_cache_memory_bytes: 1048576, enable_prefix_caching: false, threads: 1}
     dialects: [llama-v1]
     context_length: 100
@@ -53,7 +54,7 @@ func TestParseConfig(t *testing.T) {
 	}
 	small, fleet := c.Endpoints[0], c.Endpoints[1]
 	if small.Quota != (Quota{TokensPerMinute: 400_000, RequestsPerMinute: 60, Smoothing: 10 * time.Second}) || small.Latency.TTFT.Mean != 20*time.Millisecond ||
-		small.Latency.ITL.Shape != "log-normal" || small.Faults[0].Delay != time.Second || small.Keys.Primary.Env != "SMALL_KEY" || small.ContextLength != 100 {
+		small.Latency.ITL.Shape != "log-normal" || small.Faults[0].Delay != time.Second || small.Keys.Primary.Env != "SMALL_KEY" || small.ModelAliases[0] != "gpt-4o-mini" || small.ContextLength != 100 {
 		t.Errorf("%+v", small)
 	}
 	if got, want := small.Engine.Options(), (engine.Options{MaxSequences: 8, MaxBatchedTokens: 64, KVCacheBytes: 1 << 20, NoPrefixCaching: true, Threads: 1}); got != want {

@@ -54,7 +54,7 @@ func FuzzRequest(f *testing.F) {
 			}
 			seen[p.name] = true
 			for _, v := range []string{"null", "1", "-1.5e400", "true", `"x"`, `"\ud800"`, "[1,[2]]", `{"a":{}}`} {
-				f.Add(fmt.Appendf(nil, `{"model":"m","prompt":"a","messages":[{"role":"user","content":"b"}],%q:%s}`, p.name, v))
+				f.Add(fmt.Appendf(nil, `{"model":"fake","prompt":"a","messages":[{"role":"user","content":"b"}],%q:%s}`, p.name, v))
 				f.Add([]byte(ask(e.path, fmt.Sprintf("%q:%s", p.name, v))))
 			}
 		}
@@ -83,6 +83,10 @@ func FuzzRequest(f *testing.F) {
 					t.Errorf("422 on %s: %s", e, r.body)
 				}
 				refused(t, r, 422, "")
+			case http.StatusNotFound:
+				if r.get("error.code").Str != "model_not_found" || e.dialect != &openAI {
+					t.Errorf("404 on %s: %s", e, r.body)
+				}
 			default:
 				t.Errorf("status %d: %s", w.Code, r.body)
 			}

@@ -22,6 +22,7 @@ type deployment struct {
 	generator      Generator
 	engine         statistician // nil: not in this process
 	model          string
+	aliases        []string // of the model
 	// fingerprint tells OpenAI's clients which system answered: the same for
 	// the same model (DET-009).
 	fingerprint string
@@ -45,7 +46,7 @@ type deployment struct {
 // newDeployment prepares a deployment. That of the same name before it, if any,
 // hands down what was used of the quota.
 func (s *Server) newDeployment(endpoint, name string, o Settings, before *deployment) (*deployment, error) {
-	d := &deployment{server: s, endpoint: endpoint, name: name, generator: o.Generator, model: o.ModelName, quota: o.Quota, close: o.Close}
+	d := &deployment{server: s, endpoint: endpoint, name: name, generator: o.Generator, model: o.ModelName, aliases: o.ModelAliases, quota: o.Quota, close: o.Close}
 	d.users.Store(1)
 	d.engine, _ = o.Generator.(statistician)
 	if d.generator == nil {

@@ -30,6 +30,8 @@ type dialect struct {
 	// versions are what the query parameter api-version may be; without any it
 	// has no meaning, with them it is needed (VER-001 to VER-004).
 	versions []string
+	// choosesModel says that the parameter model must name one that is there.
+	choosesModel bool
 	// annotates writes what content safety found beside prompts and choices;
 	// marksFailure says by finish_reason that it could not look (conflict C21).
 	annotates, marksFailure bool

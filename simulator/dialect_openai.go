@@ -10,6 +10,8 @@ var openAI = dialect{
 	base:     "/openai",
 	refusals: envelope,
 	guards:   openAIGuards,
+
+	choosesModel: true,
 	routes: []route{
 		{
 			name: "completions",
@@ -71,7 +73,7 @@ var openAI = dialect{
 	pages: []page{{path: "/models", below: true, write: (*deployment).models}},
 }
 
-// modelName is needed (REQ-021) but names nothing: the one model answers.
+// modelName is needed (REQ-021), and names the model or an alias of it.
 var modelName = parameter{name: "model", kind: text, required: true}
 
 var openAISampling = append(rows(sampling, "stream", "stream_options", "temperature", "presence_penalty", "frequency_penalty", "seed", "user"),

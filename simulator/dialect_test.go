@@ -1,6 +1,7 @@
 package simulator
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -167,7 +168,7 @@ func TestServedDialects(t *testing.T) {
 		h := httptest.NewServer(s)
 		var answer []string
 		for _, path := range []string{"/v1/completions", "/completions", "/openai/v1/completions"} {
-			if r := post(t, h, path+"?api-version=2024-05-01-preview", `{"model":"m","prompt":"a"}`); r.status == 200 {
+			if r := post(t, h, path+"?api-version=2024-05-01-preview", `{"model":"fake","prompt":"a"}`); r.status == 200 {
 				answer = append(answer, path)
 			}
 		}
@@ -294,7 +295,7 @@ func TestBatch(t *testing.T) {
 	for _, path := range []string{azureCompletionsPath, openAICompletionsPath} {
 		send := func(prompt, members string) reply {
 			t.Helper()
-			r := post(t, h, path, fmt.Sprintf(`{"model":"m","prompt":%s,"max_tokens":2%s}`, prompt, members))
+			r := post(t, h, path, fmt.Sprintf(`{"model":"fake","prompt":%s,"max_tokens":2%s}`, prompt, members))
 			if r.status != http.StatusOK {
 				t.Fatalf("%s: %d %s", prompt, r.status, r.body)
 			}
@@ -341,6 +342,64 @@ func TestRestOfContext(t *testing.T) {
 			t.Errorf("%s: %s", path, r.body)
 		}
 		long, _ := json.Marshal(strings.Repeat("word ", 200))
-		refused(t, post(t, h, path, fmt.Sprintf(`{"model":"m","messages":[{"role":"user","content":%s}]}`, long)), 400, "128 tokens")
+		refused(t, post(t, h, path, fmt.Sprintf(`{"model":"fake","messages":[{"role":"user","content":%s}]}`, long)), 400, "128 tokens")
+	}
+}
+
+// TestModels: a request to openai names a model that is there, or is refused as
+// OpenAI does; the other dialects let any name pass (REQ-020).
+func TestModels(t *testing.T) {
+	one := Options{Generator: newFake()}
+	more := Options{Generator: newFake(), ModelName: "a", ModelAliases: []string{"b", "c/d"}}
+	any := Options{Generator: newFake(), ModelName: "a", ModelAliases: []string{"*"}}
+	two := Options{Generator: newFake(), ModelName: "a", Deployments: []Deployment{{Name: "two", Settings: Settings{Generator: newFake(), ModelName: "b"}}}}
+	for _, c := range []struct {
+		options          Options
+		listed           string
+		known, strangers []string
+	}{
+		{one, `["fake"]`, []string{"fake"}, []string{"gpt-4o", "", "Fake", "*"}},
+		{more, `["a","b","c/d"]`, []string{"a", "b", "c/d"}, []string{"c", "fake"}},
+		{any, `["a"]`, []string{"a", "gpt-4o", ""}, nil},
+		{two, `["a"]`, []string{"a", "b"}, []string{"c"}},
+	} {
+		s, err := New(c.options)
+		if err != nil {
+			t.Fatal(err)
+		}
+		h := httptest.NewServer(s)
+		defer h.Close()
+		if got := do(t, h, "GET", "/openai/v1/models", "", nil).get("data.#.id").Raw; got != c.listed {
+			t.Errorf("lists %s, want %s", got, c.listed)
+		}
+		for _, e := range endpoints() {
+			name := func(model string) reply {
+				return post(t, h, e.path, strings.Replace(ask(e.path, ``), `"model":"fake"`, `"model":"`+model+`"`, 1))
+			}
+			for _, model := range c.known {
+				if r := name(model); r.status != 200 || e.route.name != "embeddings" && r.get("model").Str != cmp.Or(c.options.ModelName, "fake") {
+					t.Errorf("%s, %q: %d %s", e, model, r.status, r.body)
+				}
+			}
+			for _, model := range c.strangers {
+				r := name(model)
+				if e.dialect != &openAI {
+					if r.status != 200 {
+						t.Errorf("%s, %q: %d %s", e, model, r.status, r.body)
+					}
+					continue
+				}
+				if r.status != 404 || r.get("error.code").Str != "model_not_found" || r.get("error.type").Str != "invalid_request_error" ||
+					!strings.Contains(r.get("error.message").Str, "`"+model+"`") || r.get("error.param").Raw != "null" {
+					t.Errorf("%s, %q: %d %s", e, model, r.status, r.body)
+				}
+			}
+		}
+		for _, model := range c.known[:1] {
+			if r := do(t, h, "GET", "/openai/v1/models/"+model, "", nil); r.get("id").Str != model {
+				t.Errorf("%s: %s", model, r.body)
+			}
+		}
+		refused(t, do(t, h, "GET", "/openai/v1/models/nobody", "", nil), 404, "nobody")
 	}
 }

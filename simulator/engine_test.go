@@ -126,7 +126,7 @@ func TestEngineOddities(t *testing.T) {
 // text without special tokens, calls of tools by choice and by order, JSON by a
 // schema, vectors (clauses DET-017, TOO-007, TOO-008, TOO-011, FMT-002, FMT-004).
 func TestEngineDialects(t *testing.T) {
-	s, err := New(Options{Engine: testEngine(t)})
+	s, err := New(Options{Engine: testEngine(t), ModelAliases: []string{"fake"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -152,12 +152,12 @@ func TestEngineDialects(t *testing.T) {
 	for _, path := range []string{azureChatPath, openAIChatPath} {
 		const offer = `"tools":[{"type":"function","function":{"name":"multiply","description":"Multiplies two numbers","parameters":` +
 			`{"type":"object","properties":{"a":{"type":"integer"},"b":{"type":"integer"}},"required":["a","b"]}}}],"temperature":0`
-		r := post(t, h, path, `{"model":"m","messages":[{"role":"user","content":"What is 75 times 79? Use the tool."}],`+offer+`}`)
+		r := post(t, h, path, `{"model":"fake","messages":[{"role":"user","content":"What is 75 times 79? Use the tool."}],`+offer+`}`)
 		call := r.get("choices.0.message.tool_calls.0.function")
 		if call.Get("name").Str != "multiply" || call.Get("arguments").Str != `{"a": 75, "b": 79}` || r.get("choices.0.finish_reason").Str != "tool_calls" {
 			t.Errorf("%s: %s", path, r.body)
 		}
-		r = post(t, h, path, `{"model":"m","messages":[{"role":"user","content":"What is 75 times 79? Use the tool."},`+
+		r = post(t, h, path, `{"model":"fake","messages":[{"role":"user","content":"What is 75 times 79? Use the tool."},`+
 			`{"role":"assistant","tool_calls":[{"id":"c","type":"function","function":{"name":"multiply","arguments":"{\"a\":75,\"b\":79}"}}]},`+
 			`{"role":"tool","tool_call_id":"c","content":"5925"}],`+offer+`}`)
 		if !strings.Contains(r.get("choices.0.message.content").Str, "5925") {

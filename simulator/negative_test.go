@@ -138,7 +138,7 @@ func TestNegatives(t *testing.T) {
 					if p.required && p.name != "model" {
 						body = fmt.Sprintf("{%q:%s}", p.name, value)
 						if e.dialect == &openAI {
-							body = `{"model":"m",` + body[1:]
+							body = `{"model":"fake",` + body[1:]
 						}
 					}
 					name := p.name

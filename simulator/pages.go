@@ -1,22 +1,27 @@
 package simulator
 
-import "net/http"
-
-// models lists the one model of the deployment, or shows it by its name
-// (INF-012).
+// models lists the one model of the deployment by its names, or shows it by one
+// of them (INF-012).
 func (d *deployment) models(_ mount, below string) ([]byte, *refusal) {
-	model := append([]byte(nil), `{"id":`...)
-	model = appendString(model, d.model)
-	model = append(model, `,"object":"model","created":`...)
-	model = appendInt(model, int(d.server.started.Unix()))
-	model = append(model, `,"owned_by":"touchstone"}`...)
-	switch below {
-	case "":
-		return append(append([]byte(`{"object":"list","data":[`), model...), `]}`...), nil
-	case d.model:
-		return model, nil
+	list := []byte(`{"object":"list","data":[`)
+	for i, name := range d.modelNames() {
+		if i > 0 {
+			list = append(list, ',')
+		}
+		from := len(list)
+		list = append(list, `{"id":`...)
+		list = appendString(list, name)
+		list = append(list, `,"object":"model","created":`...)
+		list = appendInt(list, int(d.server.started.Unix()))
+		list = append(list, `,"owned_by":"touchstone"}`...)
+		if name == below {
+			return list[from:], nil
+		}
 	}
-	return nil, refuse(http.StatusNotFound, "model_not_found", "There is no model %q; the model is %q.", clip(below), d.model)
+	if below != "" {
+		return nil, d.noModel(below)
+	}
+	return append(list, `]}`...), nil
 }
 
 // info describes the model in the way of the model inference API (INF-001 to

@@ -22,6 +22,8 @@ type Options struct {
 	Generator Generator
 	// ModelName is the model of every response; "" is the name in the weights.
 	ModelName string
+	// ModelAliases are further names of it, as [Settings] has them.
+	ModelAliases []string
 	// Keys open the endpoint: at most two. Without any, authentication is off,
 	// and a warning says so.
 	Keys []string
@@ -169,7 +171,7 @@ func New(o Options) (*Server, error) {
 // the options.
 func (o Options) endpoint() (Endpoint, error) {
 	e := Endpoint{Name: theOne, Kind: "managed", Deployments: []Deployment{{Name: theOne, Settings: Settings{
-		ModelName: o.ModelName, Dialects: o.Dialects, Quota: o.Quota, ContentSafety: o.Safety,
+		ModelName: o.ModelName, ModelAliases: o.ModelAliases, Dialects: o.Dialects, Quota: o.Quota, ContentSafety: o.Safety,
 		Latency: o.Latency, Faults: o.Faults, Defects: o.Defects, DefectSeed: o.DefectSeed, Generator: o.Generator,
 	}}}}
 	settings := &e.Deployments[0].Settings
@@ -182,7 +184,7 @@ func (o Options) endpoint() (Endpoint, error) {
 	first := *settings
 	for _, d := range o.Deployments {
 		if d.Generator == nil {
-			d.Generator, d.ModelName, d.Dialects = first.Generator, first.ModelName, first.Dialects
+			d.Generator, d.ModelName, d.ModelAliases, d.Dialects = first.Generator, first.ModelName, first.ModelAliases, first.Dialects
 		}
 		e.Deployments = append(e.Deployments, d)
 		e.Traffic = map[string]int{theOne: 100}

@@ -100,7 +100,7 @@ func TestToolCalls(t *testing.T) {
 		}
 		refused(t, post(t, h, e.path, ask(e.path, addTool+`,"tool_choice":{"type":"function","function":{"name":"sub"}}`)), 400, "sub")
 		// The result of a call goes back to the model.
-		r := post(t, h, e.path, fmt.Sprintf(`{"model":"m","messages":[{"role":"user","content":"1+2?"},`+
+		r := post(t, h, e.path, fmt.Sprintf(`{"model":"fake","messages":[{"role":"user","content":"1+2?"},`+
 			`{"role":"assistant","content":null,"tool_calls":[{"id":"c1","type":"function","function":{"name":"add","arguments":"{\"a\":1}"}}]},`+
 			`{"role":"tool","tool_call_id":"c1","content":"3"}],%s}`, addTool))
 		if r.status != 200 {
@@ -115,7 +115,7 @@ func TestParts(t *testing.T) {
 	f := newFake()
 	h := serve(t, f)
 	say := func(path, content string) reply {
-		return post(t, h, path, fmt.Sprintf(`{"model":"m","messages":[{"role":"user","content":%s,"name":"a"}]}`, content))
+		return post(t, h, path, fmt.Sprintf(`{"model":"fake","messages":[{"role":"user","content":%s,"name":"a"}]}`, content))
 	}
 	const image = `{"type":"image_url","image_url":{"url":"data:image/png;base64,iVBORw0KGgo=","detail":"low"}}`
 	for path, status := range map[string]int{azureChatPath: 422, openAIChatPath: 400} {
@@ -167,19 +167,19 @@ func TestEcho(t *testing.T) {
 func TestEmbeddings(t *testing.T) {
 	h := serve(t, newFake())
 	for _, path := range []string{azureEmbeddingsPath, openAIEmbeddingsPath} {
-		r := post(t, h, path, `{"model":"m","input":["a","b c"]}`)
+		r := post(t, h, path, `{"model":"fake","input":["a","b c"]}`)
 		if r.get("data.#").Int() != 2 || r.get("data.1.index").Int() != 1 || r.get("data.1.embedding").Raw != "[0.6,0.8,3]" || r.get("usage.total_tokens").Int() != 5 {
 			t.Errorf("%s: %d %s", path, r.status, r.body)
 		}
-		r = post(t, h, path, `{"model":"m","input":"a","encoding_format":"base64"}`)
+		r = post(t, h, path, `{"model":"fake","input":"a","encoding_format":"base64"}`)
 		if got := r.get("data.0.embedding").Str; got != "mpkZP83MTD8AAABA" {
 			t.Errorf("base64: %s", got)
 		}
 		status := map[bool]int{true: 422, false: 400}[path == azureEmbeddingsPath]
-		refused(t, post(t, h, path, `{"model":"m","input":"a","dimensions":2}`), status, "dimensions")
-		if r := post(t, h, path, `{"model":"m","input":"a","dimensions":3}`); r.status != 200 {
+		refused(t, post(t, h, path, `{"model":"fake","input":"a","dimensions":2}`), status, "dimensions")
+		if r := post(t, h, path, `{"model":"fake","input":"a","dimensions":3}`); r.status != 200 {
 			t.Errorf("dimensions: %d %s", r.status, r.body)
 		}
-		refused(t, post(t, h, path, `{"model":"m","input":"`+strings.Repeat("a ", 200)+`"}`), 400, "128 tokens")
+		refused(t, post(t, h, path, `{"model":"fake","input":"`+strings.Repeat("a ", 200)+`"}`), 400, "128 tokens")
 	}
 }
