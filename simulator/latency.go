@@ -147,7 +147,6 @@ func (x *pace) steps(ctx context.Context, steps engine.Steps, together bool) eng
 	return func(yield func(engine.Step, error) bool) {
 		defer x.end()
 		var timer alarm
-		defer timer.stop()
 		latest := 0
 		for s, err := range steps {
 			if err == nil {
@@ -165,33 +164,6 @@ func (x *pace) steps(ctx context.Context, steps engine.Steps, together bool) eng
 				yield(engine.Step{}, err)
 			}
 		}
-	}
-}
-
-// An alarm waits for points in time.
-type alarm struct{ timer *time.Timer }
-
-func (a *alarm) until(ctx context.Context, due time.Time) error {
-	wait := time.Until(due)
-	if wait <= 0 {
-		return ctx.Err()
-	}
-	if a.timer == nil {
-		a.timer = time.NewTimer(wait)
-	} else {
-		a.timer.Reset(wait)
-	}
-	select {
-	case <-a.timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
-func (a *alarm) stop() {
-	if a.timer != nil {
-		a.timer.Stop()
 	}
 }
 
