@@ -170,23 +170,18 @@ func newCanary(ctx context.Context, now func() int64) (*canary, error) {
 		defer resp.Body.Close()
 		defer c.server.Close()
 		sc := scanner{full: func(b *block) { b.free() }}
-		for {
-			n, err := resp.Body.Read(sc.space())
-			at := now()
-			if n > 0 {
-				seen := len(sc.blk.marks)
-				sc.took(n, at)
-				for _, m := range sc.blk.marks[seen:] {
-					v := bytes.TrimSpace(bytes.TrimPrefix(sc.blk.buf[m.off:m.off+m.n], []byte("data: ")))
-					if t, err := strconv.ParseInt(string(v), 10, 64); err == nil {
-						c.delays.RecordValue(max(1, at-t))
-					}
+		sc.readAll(resp.Body, now, func(at int64) error {
+			for _, m := range sc.blk.marks {
+				if m.at != at {
+					continue
+				}
+				v := bytes.TrimSpace(bytes.TrimPrefix(sc.blk.buf[m.off:m.off+m.n], []byte("data: ")))
+				if t, err := strconv.ParseInt(string(v), 10, 64); err == nil {
+					c.delays.RecordValue(max(1, at-t))
 				}
 			}
-			if err != nil {
-				return
-			}
-		}
+			return nil
+		})
 	}()
 	return c, nil
 }

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
+	"slices"
 	"sync"
 	"time"
 )
@@ -38,10 +39,10 @@ type h1 struct {
 // An h1conn is one connection.
 type h1conn struct {
 	net.Conn
-	r     *bufio.Reader
-	since time.Time // it was idle
-	head  int       // bytes of a header that may still come; 0: no limit
-	got   bool      // something has come since the request
+	r     *bufio.Reader // while a response is read
+	since time.Time     // it was idle
+	head  int           // bytes of a header that may still come; 0: no limit
+	got   bool          // something has come since the request
 }
 
 var errLongHeader = errors.New("the response header is longer than 1 MiB")
@@ -60,7 +61,15 @@ func (c *h1conn) Read(p []byte) (int, error) {
 	return n, err
 }
 
+var h1readers = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, 4<<10) }}
 var h1writers = sync.Pool{New: func() any { return bufio.NewWriterSize(nil, 4<<10) }}
+
+// letGo gives the reader back, which thousands of streams need not hold.
+func (c *h1conn) letGo() {
+	c.r.Reset(nil)
+	h1readers.Put(c.r)
+	c.r = nil
+}
 
 // newH1 speaks to the host of u; nil: a proxy stands before it.
 func newH1(u *url.URL, o HTTPOptions, dialer *net.Dialer, config *tls.Config) *h1 {
@@ -123,10 +132,10 @@ func (t *h1) dial(ctx context.Context) (*h1conn, error) {
 			trace.TLSHandshakeDone(secure.ConnectionState(), nil)
 		}
 		conn = secure
+	} else {
+		conn = poll(conn)
 	}
-	c := &h1conn{Conn: conn}
-	c.r = bufio.NewReaderSize(c, 4<<10)
-	return c, nil
+	return &h1conn{Conn: conn}, nil
 }
 
 func (t *h1) do(ctx context.Context, c *h1conn, req *http.Request, reused bool) (*http.Response, error) {
@@ -153,6 +162,8 @@ func (t *h1) do(ctx context.Context, c *h1conn, req *http.Request, reused bool) 
 	}
 	w.Reset(nil)
 	h1writers.Put(w)
+	c.r = h1readers.Get().(*bufio.Reader)
+	c.r.Reset(c)
 	werr := err // a server may answer before it has read all, and close
 	var resp *http.Response
 	for {
@@ -167,7 +178,11 @@ func (t *h1) do(ctx context.Context, c *h1conn, req *http.Request, reused bool) 
 		}
 	}
 	c.head = 0
-	resp.Body = &h1body{ReadCloser: resp.Body, t: t, c: c, stop: stop, keep: werr == nil && !resp.Close && !t.noReuse}
+	b := &h1body{ReadCloser: resp.Body, t: t, c: c, stop: stop, keep: werr == nil && !resp.Close && !t.noReuse}
+	if p, ok := c.Conn.(poured); ok && slices.Equal(resp.TransferEncoding, []string{"chunked"}) && resp.Body != http.NoBody {
+		b.from = p
+	}
+	resp.Body = b
 	return resp, nil
 }
 
@@ -176,22 +191,71 @@ type h1body struct {
 	io.ReadCloser
 	t    *h1
 	c    *h1conn
+	from poured // nil: it can only be read
 	stop func() bool
 	keep bool
 	over bool
 }
 
+// A poured connection hands what comes to take, on a thread that reads many
+// connections, until take wants no more. It hands on an error once.
+type poured interface {
+	pour(take func(p []byte, err error) (more bool))
+}
+
+// pour hands the body to take, piece by piece, until its end, or until take
+// gives an error. The clock is asked once a read, right after it.
+func (b *h1body) pour(now func() int64, take func(p []byte, at int64) error) (at int64, err error) {
+	var d dechunker
+	feed := func(p []byte) (more bool) {
+		for at = now(); len(p) > 0 && err == nil && d.state != bodyOver; {
+			var piece []byte
+			if piece, p, err = d.next(p); len(piece) > 0 {
+				err = take(piece, at)
+			}
+		}
+		b.keep = b.keep && len(p) == 0 // nothing may follow
+		return err == nil && d.state != bodyOver
+	}
+	p, _ := b.c.r.Peek(b.c.r.Buffered())
+	more := feed(p)
+	b.c.letGo()
+	if more {
+		b.from.pour(func(p []byte, rerr error) bool {
+			more := feed(p)
+			if more && rerr != nil {
+				if err = rerr; err == io.EOF {
+					err = io.ErrUnexpectedEOF
+				}
+				return false
+			}
+			return more
+		})
+	}
+	if err == nil {
+		err = io.EOF
+	}
+	b.end(err)
+	return at, err
+}
+
 func (b *h1body) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	if err != nil && !b.over {
-		b.over = true
-		if b.stop() && err == io.EOF && b.keep && b.c.r.Buffered() == 0 {
-			b.t.give(b.c)
-		} else {
-			b.c.Close()
-		}
+		b.keep = b.keep && b.c.r.Buffered() == 0
+		b.c.letGo()
+		b.end(err)
 	}
 	return n, err
+}
+
+func (b *h1body) end(err error) {
+	b.over = true
+	if b.stop() && err == io.EOF && b.keep {
+		b.t.give(b.c)
+	} else {
+		b.c.Close()
+	}
 }
 
 // Close closes the connection, unless the body has been read.

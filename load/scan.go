@@ -2,6 +2,7 @@ package load
 
 import (
 	"bytes"
+	"io"
 	"sync"
 )
 
@@ -62,13 +63,13 @@ type scanner struct {
 	drop   bool // the event is being dropped
 }
 
-// space is where the next read goes.
-func (s *scanner) space() []byte {
+// space is where the next read goes, of room bytes or more.
+func (s *scanner) space(room int) []byte {
 	if s.blk == nil {
 		s.blk = blocks.Get().(*block)
 	}
 	b := s.blk
-	if cap(b.buf)-len(b.buf) < blockRoom {
+	if cap(b.buf)-len(b.buf) < room {
 		s.next()
 		b = s.blk
 	}
@@ -138,6 +139,39 @@ func (s *scanner) took(n int, at int64) {
 			s.drop = false
 		}
 		s.from = i
+	}
+}
+
+// write takes in what was read elsewhere.
+func (s *scanner) write(p []byte, at int64) {
+	for len(p) > 0 {
+		n := copy(s.space(min(len(p), blockRoom)), p)
+		s.took(n, at)
+		p = p[n:]
+	}
+}
+
+// readAll takes in a whole body. After each read it calls took, whose error
+// ends it. at is when the body ended; its end is io.EOF.
+func (s *scanner) readAll(body io.Reader, now func() int64, took func(at int64) error) (at int64, err error) {
+	if b, ok := body.(*h1body); ok && b.from != nil {
+		return b.pour(now, func(p []byte, at int64) error {
+			s.write(p, at)
+			return took(at)
+		})
+	}
+	for {
+		n, err := body.Read(s.space(blockRoom))
+		at = now()
+		if n > 0 {
+			s.took(n, at)
+			if terr := took(at); err == nil {
+				err = terr
+			}
+		}
+		if err != nil {
+			return at, err
+		}
 	}
 }
 

@@ -25,7 +25,7 @@ func split(body []byte, piece int) (events [][]byte, rest []byte, huge int) {
 		b.free()
 	}}
 	for len(body) > 0 {
-		n := copy(sc.space(), body[:min(piece, len(body))])
+		n := copy(sc.space(blockRoom), body[:min(piece, len(body))])
 		sc.took(n, 1)
 		body = body[n:]
 	}
@@ -85,7 +85,7 @@ func TestReadPathAllocatesNothing(t *testing.T) {
 	event := []byte(`data: {"id":"cmpl-1","object":"chat.completion.chunk","created":1,"model":"m","choices":[{"index":0,"delta":{"content":" word"},"finish_reason":null}]}` + "\n\n")
 	sc := scanner{full: func(b *block) { b.free() }}
 	one := func() {
-		n := copy(sc.space(), event)
+		n := copy(sc.space(blockRoom), event)
 		sc.took(n, 1)
 	}
 	for range 10_000 {

@@ -159,44 +159,38 @@ func (s *sender) roundTrip(ctx context.Context, cancel context.CancelCauseFunc, 
 	return err
 }
 
-// read takes the body in. It is the loop that waits for bytes.
+// read takes the body in.
 func (s *sender) read(body io.Reader, rec *Record, rd *reading, cancel context.CancelCauseFunc) error {
 	sc := scanner{full: func(b *block) { s.analyst.put(rd, b) }}
 	var linger *time.Timer
 	seen := 0
-	for {
-		n, err := body.Read(sc.space())
-		at := s.now()
-		if n > 0 {
-			sc.took(n, at)
-			if d := sc.events - seen; d > 0 {
-				s.live.arrived(d)
-				seen = sc.events
-				if linger == nil && sc.doneLast() {
-					rd.doneAt = at
-					linger = time.AfterFunc(lingerTime, func() { cancel(errLinger) })
-				}
+	at, err := sc.readAll(body, s.now, func(at int64) error {
+		if d := sc.events - seen; d > 0 {
+			s.live.arrived(d)
+			seen = sc.events
+			if linger == nil && sc.doneLast() {
+				rd.doneAt = at
+				linger = time.AfterFunc(lingerTime, func() { cancel(errLinger) })
 			}
 		}
-		if err == nil && sc.bytes > s.maxBody {
-			err = errBodyLimit
+		if sc.bytes > s.maxBody {
+			return errBodyLimit
 		}
-		if err != nil {
-			rec.Bytes = sc.bytes
-			rec.End = at
-			if linger != nil {
-				linger.Stop()
-			}
-			if sc.huge > 0 {
-				rec.Flags = append(rec.Flags, flagHuge)
-			}
-			sc.end()
-			if err == io.EOF {
-				return nil
-			}
-			return err
-		}
+		return nil
+	})
+	rec.Bytes = sc.bytes
+	rec.End = at
+	if linger != nil {
+		linger.Stop()
 	}
+	if sc.huge > 0 {
+		rec.Flags = append(rec.Flags, flagHuge)
+	}
+	sc.end()
+	if err == io.EOF {
+		return nil
+	}
+	return err
 }
 
 // doneLast is whether the last event is data: [DONE].
