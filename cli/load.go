@@ -199,7 +199,8 @@ type loadRunCmd struct {
 	FindTo   float64 `group:"Judgement" default:"10000" placeholder:"X" help:"The most that --find-max tries."`
 	FindStep float64 `group:"Judgement" default:"0.1" placeholder:"X" help:"How near the bounds of --find-max must come, as a share."`
 
-	RateLimitCheck bool `group:"Judgement" help:"Find out what the target admits a minute, and whether Retry-After and x-ratelimit-* tell the truth. --concurrency is how many ask at once, --duration for how long (default 70s)."`
+	RateLimitCheck  bool          `group:"Judgement" help:"Find out what the target admits a minute, and whether Retry-After and x-ratelimit-* tell the truth. --concurrency is how many ask at once, --duration for how long (default 70s)."`
+	RateLimitWindow time.Duration `group:"Judgement" default:"1m" placeholder:"D" help:"What x-ratelimit-limit-* of the target speaks of."`
 
 	MetricsURL string `name:"metrics-url" group:"Output" placeholder:"URL" help:"Read the target's own metrics (vLLM's names) beside the run."`
 	OTLP       string `name:"otlp" group:"Output" placeholder:"URL" help:"Send the figures to this OTLP/HTTP endpoint as the run goes, as in http://collector:4318 (Prometheus takes OTLP too); by default OTEL_EXPORTER_OTLP_ENDPOINT, if set."`
@@ -364,7 +365,7 @@ func (c *loadRunCmd) rateLimit(ctx context.Context, s *streams) error {
 	if err != nil {
 		return usage("%w", err)
 	}
-	o := load.RateLimitOptions{Concurrency: job.Stages[0].Concurrency, Duration: c.Duration, Cycles: 3}
+	o := load.RateLimitOptions{Concurrency: job.Stages[0].Concurrency, Duration: c.Duration, Cycles: 3, Window: c.RateLimitWindow}
 	if !c.Quiet {
 		o.OnNote = func(text string) { fmt.Fprintln(s.err, text) }
 	}

@@ -26,6 +26,8 @@ type RateLimitOptions struct {
 	Duration time.Duration
 	// Cycles is how often Retry-After is put to the test.
 	Cycles int
+	// Window is what x-ratelimit-limit-* speaks of; 0 is a minute.
+	Window time.Duration
 	OnNote func(string)
 }
 
@@ -234,31 +236,51 @@ func (c *rateCheck) headers() {
 	if !n.Limited {
 		return
 	}
-	// What is said of a minute can be held against a minute only.
-	minute := n.Seconds >= 60
+	// What is said of a window can be held against a whole one only.
+	window := cmp.Or(c.o.Window, time.Minute)
+	whole, perMinute := n.Seconds >= window.Seconds(), float64(time.Minute)/float64(window)
 	near := func(got, said float64) bool { return got >= 0.9*said && got <= 1.1*said+1 }
-	if said, ok := limit("x-ratelimit-limit-requests"); ok && minute {
-		got := n.RequestsPerMinute
-		if n.MostPerMinute > 0 {
+	if said, ok := limit("x-ratelimit-limit-requests"); ok && whole {
+		got, want := n.RequestsPerMinute, said*perMinute
+		if n.MostPerMinute > 0 && window == time.Minute {
 			got = float64(n.MostPerMinute)
 		}
-		truth(fmt.Sprintf("x-ratelimit-limit-requests: %g", said), near(got, said) || near(n.RequestsPerMinute, said), "%.4g a minute were admitted", got)
+		// A quota of tokens may be used up before that of requests.
+		tokens, _ := limit("x-ratelimit-limit-tokens")
+		if tokens == 0 || n.TokensPerMinute < 0.9*tokens*perMinute || got > want {
+			truth(fmt.Sprintf("x-ratelimit-limit-requests: %g", said), near(got, want) || near(n.RequestsPerMinute, want), "%.4g a minute were admitted", got)
+		}
 	}
-	if said, ok := limit("x-ratelimit-limit-tokens"); ok && minute && n.TokensPerMinute > 0.9*said {
-		truth(fmt.Sprintf("x-ratelimit-limit-tokens: %g", said), near(n.TokensPerMinute, said), "%.5g a minute were admitted", n.TokensPerMinute)
+	if said, ok := limit("x-ratelimit-limit-tokens"); ok && whole && n.TokensPerMinute > 0.9*said*perMinute {
+		truth(fmt.Sprintf("x-ratelimit-limit-tokens: %g", said), near(n.TokensPerMinute, said*perMinute), "%.5g a minute were admitted", n.TokensPerMinute)
 	}
-	// What remains must be nothing at a refusal, and something before.
-	wrong, seen := 0, 0
+	// What remains must be less than a request takes at a refusal, and never
+	// below nothing. What the target counts of a prompt is known of those that
+	// it admitted.
+	prompt := 0
+	for _, r := range c.all {
+		prompt = max(prompt, r.PromptTokens)
+	}
+	wrong, seen, below, all := 0, 0, 0, 0
 	for _, r := range c.all {
 		left, err := strconv.ParseFloat(r.Limits["x-ratelimit-remaining-requests"], 64)
 		tokens, terr := strconv.ParseFloat(r.Limits["x-ratelimit-remaining-tokens"], 64)
-		if err != nil && terr != nil || !refusedRate(r) {
+		if err != nil && terr != nil {
+			continue
+		}
+		if all++; left < 0 || tokens < 0 {
+			below++
+		}
+		if !refusedRate(r) {
 			continue
 		}
 		seen++
-		if (err != nil || left >= 1) && (terr != nil || tokens >= float64(r.AskedPrompt+r.AskedOutput) && tokens > 0) {
+		if (err != nil || left >= 1) && (terr != nil || tokens >= float64(max(prompt, r.AskedPrompt)+r.AskedOutput) && tokens > 0) {
 			wrong++
 		}
+	}
+	if all > 0 {
+		truth("x-ratelimit-remaining-* is never below 0", below == 0, "%d of %d answers said less", below, all)
 	}
 	if seen > 0 {
 		truth("x-ratelimit-remaining-* is used up at a refusal", wrong == 0, "%d of %d refusals said that some was left", wrong, seen)

@@ -25,10 +25,9 @@ type SearchOptions struct {
 	// MaxSteps bounds the search; 0 is 16.
 	MaxSteps int
 	OnStep   func(SearchStep)
-
-	// anyClient goes on though the client cannot be trusted, as on the busy
+	// AnyClient goes on though the client cannot be trusted, as on the busy
 	// machines of tests.
-	anyClient bool
+	AnyClient bool
 }
 
 // A Search is how a limit was found.
@@ -214,7 +213,7 @@ func (x *searcher) try(ctx context.Context, level float64) (st SearchStep, bound
 		sum := summarise(records, windows[len(windows)-1:], x.job.SLO)
 		// The verdict on the client is on the last time alone.
 		v := certify(&Result{Total: summarise(x.part.Records[from:], windows[len(windows)-1:], nil), Client: []ClientFacts{x.lastClient}})
-		if !v.Valid && !x.o.anyClient {
+		if !v.Valid && !x.o.AnyClient {
 			bound = strings.Join(v.Reasons, "; ")
 			st.Requests, st.Why = len(x.part.Records)-from, "client-bound: "+bound
 			return st, bound, nil

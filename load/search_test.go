@@ -28,7 +28,7 @@ func TestFindMaxConcurrency(t *testing.T) {
 	j := newJob(s.URL)
 	j.SLO, _ = ParseSLO("p90 ttft < 36ms")
 	j.NoCanary = true
-	r, err := FindMax(t.Context(), j, SearchOptions{By: "concurrency", From: 1, To: 64, Step: 400 * time.Millisecond, Warmup: 40 * time.Millisecond, anyClient: true})
+	r, err := FindMax(t.Context(), j, SearchOptions{By: "concurrency", From: 1, To: 64, Step: 400 * time.Millisecond, Warmup: 40 * time.Millisecond, AnyClient: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -63,7 +63,7 @@ func TestFindMaxCountsFailures(t *testing.T) {
 	j := newJob(s.URL)
 	j.SLO, _ = ParseSLO("p50 ttft < 10s")
 	j.NoCanary, j.NoLearn = true, true
-	r, err := FindMax(t.Context(), j, SearchOptions{By: "concurrency", From: 1, To: 2, Step: 200 * time.Millisecond, anyClient: true})
+	r, err := FindMax(t.Context(), j, SearchOptions{By: "concurrency", From: 1, To: 2, Step: 200 * time.Millisecond, AnyClient: true})
 	if err != nil {
 		t.Fatal(err)
 	}
