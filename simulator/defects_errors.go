@@ -140,6 +140,19 @@ var errorDefects = []Defect{
 		},
 	},
 	{
+		Name: "error-message-cut", Stage: "wire", Clauses: []string{"ERR-021"},
+		Sentence: "The message of each other refusal of a top_p out of range breaks off in a word.",
+		arm: func() arming {
+			var n atomic.Int64
+			return refusedBodies(func(r *refusal, b []byte) []byte {
+				if r.param != "top_p" || r.code != codeRange || n.Add(1)%2 == 1 {
+					return b
+				}
+				return bytes.Replace(b, []byte(r.message), []byte("top_p must be i"), 1)
+			})()
+		},
+	},
+	{
 		Name: "error-404-for-value", Stage: "decode", Clauses: []string{"ERR-015", "REQ-052"},
 		Sentence: "A negative temperature is refused with 404.",
 		arm: refusing("decode", func(_ *call, o *object) *refusal {

@@ -351,7 +351,7 @@ var streamDefects = []Defect{
 		Name:     "utf8-split",
 		Sentence: "Streams decode byte by byte: a character of several bytes arrives as that many U+FFFD.",
 		Stage:    "generate",
-		Clauses:  []string{"STR-021"},
+		Clauses:  []string{"STR-018", "STR-021"},
 		Seen:     "waybarrios/vllm-mlx#109, exo#1691",
 		arm: streamedText(func(_ int, text string) string {
 			var b strings.Builder

@@ -220,6 +220,12 @@ func (r *reply) finish(index int64) string {
 	return reason
 }
 
+// greedy is whether a request asks for the most likely answer.
+func (r *reply) greedy() bool {
+	t := r.req.Get("temperature")
+	return t.Type == gjson.Number && t.Num == 0 && !r.req.Get("use_beam_search").Bool()
+}
+
 // number reads an integer member of the request, or def.
 func (r *reply) number(name string, def int) int {
 	if v := r.req.Get(name); v.Type == gjson.Number {

@@ -316,7 +316,13 @@ func meaning(x *reply) string {
 		if !x.doc.Exists() {
 			return "bytes " + string(x.Response.Body)
 		}
-		return canonical(x.doc.Raw)
+		doc := newNode("", gjson.Parse(canonical(x.doc.Raw)))
+		for _, k := range doc.kids { // which name an answer has says nothing of it, as long as it has one
+			if k.name == "id" && len(k.raw) > len(`""`) && k.raw[0] == '"' {
+				k.raw = `"…"`
+			}
+		}
+		return string(doc.append(nil))
 	}
 	type assembled struct {
 		text string
@@ -360,8 +366,10 @@ func meaning(x *reply) string {
 	return b.String()
 }
 
-// blank takes the text out of the choice of a chunk.
+// blank takes the text out of the choice of a chunk, and logprobs where it is
+// null, which is as good as absent (LOG-001).
 func blank(n *node, text *string) {
+	n.kids = slices.DeleteFunc(n.kids, func(k *node) bool { return n.kind == '{' && k.name == "logprobs" && k.raw == "null" })
 	for _, k := range n.kids {
 		if n.kind == '{' && (k.name == "content" || k.name == "text") && strings.HasPrefix(k.raw, `"`) {
 			*text += gjson.Parse(k.raw).Str

@@ -115,4 +115,7 @@ var errFaults = []fault{
 	{clause: "ERR-020", probe: "again", label: "1", edit: refusedWith(`{"detail":[{"msg":"x"}]}`)},
 	{clause: "ERR-021", probe: "again", label: "1", edit: refusedWith(`{"error":{"type":"a","param":null,"code":"b"}}`)},
 	{clause: "ERR-021", probe: "again", label: "1", edit: refusedWith(`{"error":{"message":["x"]}}`)},
+	{clause: "ERR-021", probe: "bad.numbers", label: "n 0", from: `n is bad`, to: `n is ba`},
+	{clause: "ERR-021", probe: "bad.numbers", label: "n 0", from: `"code":null`, to: `"code":"x"`},
+	{clause: "ERR-021", probe: "bad.numbers", label: "n 0", from: `"param":"n"`, to: `"param":""`},
 }

@@ -39,8 +39,7 @@ func greedyRepeats(c *Case) {
 	known := map[string]*reply{}
 	again := 0
 	for _, r := range c.allAnswers() {
-		t := r.req.Get("temperature")
-		if t.Type != gjson.Number || t.Num != 0 || len(r.choices()) == 0 || r.req.Get("use_beam_search").Bool() {
+		if !r.greedy() || len(r.choices()) == 0 {
 			continue
 		}
 		a := known[string(r.Request.Body)]

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/tidwall/gjson"
 
@@ -180,7 +182,8 @@ const enoughRefusals = 20
 
 // uniform judges whether refusals are of one make (ERR-021). One that differs
 // from all others in what its error holds was made by other code, or spoiled on
-// its way; two with the same message are about the same fault.
+// its way; two whose messages differ only in what they quote are about the same
+// fault.
 func uniform(c *Case) {
 	rs := slices.Concat(c.elsewhere[schemas.Completions], c.elsewhere[schemas.Chat])
 	rs = slices.DeleteFunc(rs, func(r *reply) bool {
@@ -191,7 +194,14 @@ func uniform(c *Case) {
 		c.inconclusive("only %d refusals came, too few to say what is usual", len(rs))
 		return
 	}
-	has, kinds, told := map[string]int{}, map[string]int{}, map[string]*reply{}
+	sameMembers(c, rs)
+	sameFault(c, rs)
+	wholeWords(c, rs)
+}
+
+// sameMembers expects of each error what all others have.
+func sameMembers(c *Case, rs []*reply) {
+	has, kinds := map[string]int{}, map[string]int{}
 	members := func(r *reply, f func(name string, v gjson.Result)) {
 		r.doc.Get("error").ForEach(func(k, v gjson.Result) bool { f(k.Str, v); return true })
 	}
@@ -213,17 +223,61 @@ func uniform(c *Case) {
 				c.fail(r, "error."+name, "of a type that it has in another of "+strconv.Itoa(has[name])+" refusals", shorten(v.Raw, 60))
 			}
 		})
-		message := e.Get("message").String()
+	}
+}
+
+// values are what a message repeats of a request: a text in quotes, a number, the
+// name of another value.
+var values = regexp.MustCompile(`"(\\.|[^"\\])*"|'[^']*'|-?\d+(\.\d+)?([eE][+-]?\d+)?|\b(null|true|false|nothing|an array|an object)\b`)
+
+// sameFault expects the same type, param and code wherever the message is the
+// same but for what it quotes. A message that does not name its parameter may be
+// said of several.
+func sameFault(c *Case, rs []*reply) {
+	told := map[string]*reply{}
+	for _, r := range rs {
+		e := r.doc.Get("error")
+		message := values.ReplaceAllString(e.Get("message").String(), "…")
 		same := told[message]
 		if same == nil {
 			told[message] = r
 			continue
 		}
 		for _, name := range []string{"type", "param", "code"} {
-			was, is := same.doc.Get("error."+name).Raw, e.Get(name).Raw
-			own := is == `"prompt"` || is == `"messages"` // each route has its own
-			if was != is && was != "" && is != "" && !own {
-				c.fail(r, "error."+name, fmt.Sprintf("%s, as with the same message in %s", shorten(was, 40), same.ID), shorten(is, 40))
+			was, is := same.doc.Get("error."+name), e.Get(name)
+			own := is.Str == "prompt" || is.Str == "messages" // each route has its own
+			if was.Raw == is.Raw || !was.Exists() || !is.Exists() || own || was.Type == is.Type && values.ReplaceAllString(was.String(), "…") == values.ReplaceAllString(is.String(), "…") {
+				continue
+			}
+			if name == "param" && !strings.Contains(message, was.String()) && !strings.Contains(message, is.String()) {
+				continue
+			}
+			c.fail(r, "error."+name, fmt.Sprintf("%s, as with the same message in %s", shorten(was.Raw, 40), same.ID), shorten(is.Raw, 40))
+		}
+	}
+}
+
+// wholeWords expects that no message, type or code breaks off in the middle of a
+// word that another refusal of the same status has whole.
+func wholeWords(c *Case, rs []*reply) {
+	for _, name := range []string{"message", "type", "code"} {
+		texts, order := make([]string, len(rs)), make([]int, len(rs))
+		for i, r := range rs {
+			texts[i], order[i] = r.doc.Get("error."+name).String(), i
+		}
+		slices.SortFunc(order, func(a, b int) int { return strings.Compare(texts[a], texts[b]) })
+		for k, i := range order {
+			last, _ := utf8.DecodeLastRuneInString(texts[i])
+			for _, j := range order[k+1:] { // what begins with this text follows it
+				rest, goesOn := strings.CutPrefix(texts[j], texts[i])
+				if !goesOn {
+					break
+				}
+				next, _ := utf8.DecodeRuneInString(rest)
+				if rs[i].status() == rs[j].status() && unicode.IsLetter(last) && unicode.IsLetter(next) {
+					c.fail(rs[i], "error."+name, fmt.Sprintf("%s, as in %s", shorten(texts[j], 80), rs[j].ID), strconv.Quote(texts[i]))
+					break
+				}
 			}
 		}
 	}

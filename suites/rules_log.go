@@ -3,6 +3,7 @@ package suites
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf16"
@@ -13,24 +14,28 @@ import (
 	"github.com/touchstone-llm/touchstone/schemas"
 )
 
-// logged are the probes whose answers carry log probabilities.
-var logged = []string{"logprobs", "logprobs.k", "beam.greedy"}
+// logged are the probes whose answers carry log probabilities on the completions
+// route, everyLogged those on either.
+var (
+	logged      = []string{"logprobs", "logprobs.k", "beam.greedy"}
+	everyLogged = append(slices.Clip(logged), "logprobs.chat")
+)
 
 // logRules judge log probabilities (LOG).
 var logRules = []rule{
 	{clause: "LOG-001", reads: []string{"logprobs.null", "greedy.stream"}, all: true, judge: notAskedFor},
 	{clause: "LOG-002", reads: logged, judge: allFourArrays},
-	{clause: "LOG-003", reads: logged, all: true, judge: offsetName},
-	{clause: "LOG-004", reads: logged, all: true, judge: equallyLong},
-	{clause: "LOG-005", reads: logged, all: true, judge: entryPerToken},
-	{clause: "LOG-006", reads: logged, all: true, judge: finiteLogprobs},
-	{clause: "LOG-007", reads: logged, all: true, judge: tokensAreText},
-	{clause: "LOG-008", reads: logged, all: true, judge: atMostK},
-	{clause: "LOG-009", reads: logged, all: true, judge: sampledInTop},
-	{clause: "LOG-010", reads: logged, all: true, judge: topAreLogarithms},
-	{clause: "LOG-011", reads: logged, all: true, judge: greedyIsHighest},
+	{clause: "LOG-003", reads: everyLogged, all: true, judge: offsetName},
+	{clause: "LOG-004", reads: everyLogged, all: true, judge: equallyLong},
+	{clause: "LOG-005", reads: everyLogged, all: true, judge: entryPerToken},
+	{clause: "LOG-006", reads: everyLogged, all: true, judge: finiteLogprobs},
+	{clause: "LOG-007", reads: everyLogged, all: true, judge: tokensAreText},
+	{clause: "LOG-008", reads: everyLogged, all: true, judge: atMostK},
+	{clause: "LOG-009", reads: everyLogged, all: true, judge: sampledInTop},
+	{clause: "LOG-010", reads: everyLogged, all: true, judge: topAreLogarithms},
+	{clause: "LOG-011", reads: everyLogged, all: true, judge: greedyIsHighest},
 	{clause: "LOG-012", reads: []string{"logprobs.k"}, judge: zeroIsANumber},
-	{clause: "LOG-013", reads: logged, all: true, judge: offsetsGrow},
+	{clause: "LOG-013", reads: everyLogged, all: true, judge: offsetsGrow},
 	{clause: "LOG-014", reads: []string{"logprobs", "logprobs.wide"}, judge: offsetsMeasure},
 	{clause: "LOG-015", reads: []string{"logprobs.chat"}, judge: chatNotSilent},
 	{clause: "LOG-016", reads: []string{"logprobs.chat", "logprobs.chat.stream"}, judge: contentList},
@@ -57,8 +62,9 @@ func (r *reply) topK() int {
 }
 
 // entries calls f with the log probabilities object of each choice of each
-// plain answer that asked for one. An object that is missing is the matter of
-// LOG-002.
+// plain answer that asked for one and has the arrays of the completions route.
+// An object that is missing is the matter of LOG-002, and of LOG-015 on the chat
+// route, where it may also hold a list.
 func (c *Case) entries(f func(r *reply, where string, choice, lp gjson.Result)) {
 	any := false
 	for _, r := range c.allAnswers() {
@@ -66,13 +72,17 @@ func (c *Case) entries(f func(r *reply, where string, choice, lp gjson.Result)) 
 			continue
 		}
 		for i, ch := range r.choices() {
-			if lp := ch.Get("logprobs"); lp.IsObject() {
+			if lp := ch.Get("logprobs"); lp.IsObject() && (c.Route == schemas.Completions || lp.Get("tokens").Exists()) {
 				any = true
 				f(r, fmt.Sprintf("choices.%d.logprobs", i), ch, lp)
 			}
 		}
 	}
-	if !any {
+	switch {
+	case any:
+	case c.Route == schemas.Chat:
+		c.note("chat answers carry no arrays of log probabilities")
+	default:
 		c.inconclusive("no answer carries log probabilities (LOG-002)")
 	}
 }
@@ -279,7 +289,7 @@ func greedyIsHighest(c *Case) {
 	}
 	any := false
 	c.positions(func(r *reply, where, token string, value float64, top map[string]gjson.Result) {
-		if t := r.req.Get("temperature"); t.Type != gjson.Number || t.Num != 0 || r.req.Get("use_beam_search").Bool() {
+		if !r.greedy() {
 			return
 		}
 		any = true
@@ -290,7 +300,7 @@ func greedyIsHighest(c *Case) {
 			}
 		}
 	})
-	if !any {
+	if !any && c.Route == schemas.Completions {
 		c.inconclusive("no greedy answer carries top_logprobs (LOG-002)")
 	}
 }

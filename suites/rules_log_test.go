@@ -51,6 +51,7 @@ var logFaults = []fault{
 	{clause: "LOG-002", probe: "logprobs", from: `"top_logprobs"`, to: `"tops"`},
 	{clause: "LOG-002", probe: "beam.greedy", edit: func(t *transcript) { t.sent["logprobs"] = 1; t.body = cutMember(t.body, "text_offset") }},
 	{clause: "LOG-003", probe: "logprobs", from: `"text_offset"`, to: `"text_offsets":[],"text_offset"`},
+	{clause: "LOG-004", route: schemas.Chat, probe: "logprobs.chat", from: `"tokens":[" w00",`, to: `"tokens":[`},
 	{clause: "LOG-004", probe: "logprobs", from: `"token_logprobs":[`, to: `"token_logprobs":[-1,`},
 	{clause: "LOG-005", probe: "logprobs", from: `"completion_tokens":16`, to: `"completion_tokens":15`},
 	{clause: "LOG-006", probe: "logprobs", from: `"token_logprobs":[-0.5`, to: `"token_logprobs":[0.6`},

@@ -260,16 +260,29 @@ func prompts(r *reply) int {
 
 func indexDistinct(c *Case) {
 	for _, r := range c.allAnswers() {
-		seen := map[int64]bool{}
-		for i, ch := range r.choices() {
-			v := ch.Get("index")
-			if v.Type != gjson.Number || v.Num < 0 {
-				c.fail(r, fmt.Sprintf("choices.%d.index", i), "a number of 0 or more", show(v))
-			} else if seen[v.Int()] {
-				c.fail(r, fmt.Sprintf("choices.%d.index", i), "an index that no other choice has", show(v))
+		c.distinct(r, "choices", r.choices())
+	}
+	for _, r := range c.replies {
+		for _, ck := range r.chunks {
+			if choices := ck.doc.Get("choices").Array(); len(choices) > 1 {
+				c.look(r)
+				c.distinct(r, event(ck.event)+", choices", choices)
 			}
-			seen[v.Int()] = true
 		}
+	}
+}
+
+// distinct expects of each choice an index of its own.
+func (c *Case) distinct(r *reply, where string, choices []gjson.Result) {
+	seen := map[int64]bool{}
+	for i, ch := range choices {
+		v := ch.Get("index")
+		if v.Type != gjson.Number || v.Num < 0 {
+			c.fail(r, fmt.Sprintf("%s.%d.index", where, i), "a number of 0 or more", show(v))
+		} else if seen[v.Int()] {
+			c.fail(r, fmt.Sprintf("%s.%d.index", where, i), "an index that no other choice has", show(v))
+		}
+		seen[v.Int()] = true
 	}
 }
 

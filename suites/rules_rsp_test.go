@@ -24,6 +24,7 @@ var rspFaults = []fault{
 	{clause: "RSP-011", probe: "control", from: `"model":"m"`, to: `"model":null`},
 	{clause: "RSP-012", probe: "model.names", label: "unknown", from: `"model":"m"`, to: `"model":"other"`},
 	{clause: "RSP-013", probe: "n3", edit: func(t *transcript) { t.sent["n"] = 4 }},
+	{clause: "RSP-014", probe: "greedy.stream", edit: func(t *transcript) { t.body = twoInOne(t.body) }},
 	{clause: "RSP-014", probe: "n3", from: `"index":1`, to: `"index":0`},
 	{clause: "RSP-015", probe: "n3", from: `"index":2`, to: `"index":3`},
 	{clause: "RSP-016", probe: "control", from: `"text":`, to: `"message":{"content":"x"},"texts":`},
@@ -42,4 +43,12 @@ var rspFaults = []fault{
 		t.header.Set("Content-Length", "5")
 		t.header.Set("Transfer-Encoding", "chunked")
 	}},
+}
+
+// twoInOne says the choice of the first chunk twice in it.
+func twoInOne(stream string) string {
+	head, rest, _ := strings.Cut(stream, "\n\n")
+	before, choice, _ := strings.Cut(head, `"choices":[`)
+	choice, after, _ := strings.Cut(choice, `}]`)
+	return before + `"choices":[` + choice + `},` + choice + `}]` + after + "\n\n" + rest
 }

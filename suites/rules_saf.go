@@ -106,7 +106,7 @@ func innerError(c *Case) {
 	}
 }
 
-// categories calls f with each result of a category in a document: an object
+// categories calls f with each result of a category in a document: what stands
 // below content_filter_result or one of its other names (C57).
 func categories(doc gjson.Result, f func(where string, v gjson.Result)) {
 	var walk func(path string, v gjson.Result, inside bool)
@@ -116,7 +116,7 @@ func categories(doc gjson.Result, f func(where string, v gjson.Result)) {
 		}
 		v.ForEach(func(key, x gjson.Result) bool {
 			name := strings.TrimPrefix(path+"."+key.String(), ".")
-			if inside && x.IsObject() && key.String() != "error" && key.String() != "custom_blocklists" {
+			if inside && key.String() != "error" && key.String() != "custom_blocklists" {
 				f(name, x)
 				return true
 			}

@@ -38,7 +38,7 @@ var strRules = []rule{
 	{clause: "STR-015", reads: streamed, all: true, judge: roleOnce},
 	{clause: "STR-016", reads: streamed, all: true, judge: deltaContentString},
 	{clause: "STR-017", reads: streamed, all: true, judge: chunkTextString},
-	{clause: "STR-018", reads: streamed, judge: streamEqualsPlain},
+	{clause: "STR-018", reads: append([]string{"wide.stream"}, streamed...), judge: streamEqualsPlain},
 	{clause: "STR-019", reads: []string{"n3.stream"}, judge: everyIndexStreams},
 	{clause: "STR-020", reads: []string{"stop.stream"}, judge: noStopLeaks},
 	{clause: "STR-021", reads: []string{"wide.stream"}, judge: wholeCharacters},
@@ -322,7 +322,7 @@ func (c *Case) pairs(f func(stream, plain *reply)) {
 	if !c.repeatable() {
 		return
 	}
-	for _, pair := range [][2]string{{"control", "greedy.stream"}, {"long", "long.stream"}, {"short", "short.stream"}} {
+	for _, pair := range [][2]string{{"control", "greedy.stream"}, {"long", "long.stream"}, {"short", "short.stream"}, {"wide", "wide.stream"}} {
 		if c.why(pair[1]) != "" {
 			continue
 		}

@@ -30,6 +30,7 @@ var strFaults = []fault{
 	{clause: "STR-016", route: schemas.Chat, probe: "greedy.stream", from: `"content":" w00"`, to: `"content":["w00"]`},
 	{clause: "STR-017", probe: "greedy.stream", from: `"text":""`, to: `"text":null`},
 	{clause: "STR-018", probe: "greedy.stream", from: " w03", to: ""},
+	{clause: "STR-018", probe: "wide.stream", from: "안녕", to: ""},
 	{clause: "STR-019", probe: "n3.stream", from: `"index":2`, to: `"index":1`},
 	{clause: "STR-020", probe: "stop.stream", edit: func(t *transcript) {
 		t.body = strings.Replace(t.body, `","logprobs"`, t.sent["stop"].([]string)[0][:3]+`","logprobs"`, 1)

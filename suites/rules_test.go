@@ -227,6 +227,7 @@ func good(dialect string, route schemas.Route) (*Facts, []transcript) {
 		streamly(route, "greedy.stream", greedy(capped, nil), sixteen),
 		streamly(route, "long.stream", greedy(longTokens, body{"ignore_eos": true}), long),
 		streamly(route, "short.stream", greedy(shortTokens, body{"ignore_eos": false}), short),
+		plainly(route, "wide", greedy(32, body{"ignore_eos": false}), wide),
 		streamly(route, "wide.stream", greedy(32, body{"ignore_eos": false}), wide),
 		streamly(route, "together", greedy(capped, nil), sixteen),
 		streamly(route, "together", greedy(shortTokens, body{"ignore_eos": false}), short),

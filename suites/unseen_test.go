@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
-	"maps"
 	"math"
 	"math/rand/v2"
 	"os"
@@ -184,11 +183,13 @@ var reasons = []struct {
 	holds func(p *replayer, r *reply) bool // of the reply; nil is always
 	why   string
 }{
+	{"", regexp.MustCompile(``), func(p *replayer, r *reply) bool { return answersOf(p.target, r) == "a page" },
+		"what a server tells of itself beyond its routes and required members is its own (INF-005)"},
+	{"field", regexp.MustCompile(`^error\.innererror`), nil, "the annotations of Azure are judged on azure-inference (SAF-003, SAF-004)"},
+	{"", regexp.MustCompile(`^(a chunk of text|choices\.#\.(delta|text|message).*)$`), func(_ *replayer, r *reply) bool { return strings.HasPrefix(r.probe, "safety") },
+		"how much of an answer a filter lets through differs (SAF-007)"},
 	{"field truncate", regexp.MustCompile(`^(error\.)?message$`), nil, "the message of a refusal is prose: a shorter one says less, and is no less a message (ERR-006)"},
-	{"field truncate", regexp.MustCompile(`^id$`), nil, "an id is opaque: it must be there, be unique and stay the same (RSP-004, STR-012)"},
 	{"field", regexp.MustCompile(`top_logprobs\.#\.\*$`), nil, "so many alternatives are the most that may come (LOG-008), and their values are the model's own"},
-	{"field", regexp.MustCompile(`^choices\.#\.logprobs`), func(_ *replayer, r *reply) bool { return r.route == schemas.Chat },
-		"on the chat route log probabilities come in one of two shapes (C29), so that they come is all that is judged (LOG-015)"},
 	{"field", regexp.MustCompile(`(^|\.)(text|content)$`), (*replayer).alone, "nothing else in the run is asked the same at temperature 0, so its text is known to nobody"},
 	{"chunk", regexp.MustCompile(`^a chunk of text$|^an opening chunk$`), (*replayer).alone, "nothing else in the run is asked the same at temperature 0, so its text is known to nobody"},
 }
@@ -206,12 +207,12 @@ func (p *replayer) reasonOf(c corruption, where string, r *reply) string {
 // alone is whether the text of an answer has nothing to be compared with: it is
 // sampled, or no other request asks for the same.
 func (p *replayer) alone(r *reply) bool {
-	if t := r.req.Get("temperature"); t.Type != gjson.Number || t.Num != 0 {
+	if !r.greedy() {
 		return true
 	}
 	same := 0
 	for _, o := range p.record {
-		if o.route == r.route && o.ok() && question(o) == question(r) {
+		if o.route == r.route && o.ok() && o.question() == r.question() {
 			same++
 		}
 	}
@@ -219,14 +220,16 @@ func (p *replayer) alone(r *reply) bool {
 }
 
 // question is what a request asks for, streamed or not.
-func question(r *reply) string {
-	var b strings.Builder
-	for _, name := range slices.Sorted(maps.Keys(r.req.Map())) {
-		if name != "stream" && name != "stream_options" {
-			fmt.Fprintf(&b, "%s %s\n", name, canonical(r.req.Get(name).Raw))
+func (r *reply) question() string {
+	var asked []string
+	r.req.ForEach(func(k, v gjson.Result) bool {
+		if k.Str != "stream" && k.Str != "stream_options" {
+			asked = append(asked, k.Raw+" "+v.Raw)
 		}
-	}
-	return b.String()
+		return true
+	})
+	slices.Sort(asked)
+	return strings.Join(asked, "\n")
 }
 
 // answersOf says what kind of answer a reply is.
@@ -330,11 +333,15 @@ func TestUnseen(t *testing.T) {
 }
 
 // spoilable are the replies that can be corrupted, in the order of their ids.
+// Deployments beside the target are judged for their limits alone; a refusal of
+// a path or method that the contract has not may come from whatever stands
+// before the endpoint, and little more than its status is judged.
 func (p *replayer) spoilable() []*reply {
 	var out []*reply
 	for _, route := range p.target.Routes {
 		for _, r := range p.inOrder(route) {
-			if pr := probeByName[r.probe]; spoilable(r) && (pr == nil || !pr.beside) { // deployments beside the target are judged for their limits alone
+			pr := probeByName[r.probe]
+			if spoilable(r) && (pr == nil || !pr.beside) && (r.status() < 400 || p.target.serves(r)) {
 				out = append(out, r)
 			}
 		}
