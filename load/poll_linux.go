@@ -8,15 +8,18 @@ import (
 	"runtime"
 	"sync"
 	"sync/atomic"
+	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
 
-// A poller waits for the bytes of many connections on one thread, and reads
+// A poller waits for the bytes of many connections in one goroutine, and reads
 // streams there. The runtime's own costs a stream two reads an event, the
 // second to learn that nothing is left, and a switch to its goroutine.
 type poller struct {
 	ep    int
+	file  *os.File // of ep; kept from being collected
 	mu    sync.Mutex
 	conns []*polled // by descriptor
 }
@@ -35,34 +38,47 @@ func newPollers() []*poller {
 		if err != nil {
 			return nil
 		}
-		p := &poller{ep: ep}
-		go p.run()
+		unix.SetNonblock(ep, true)
+		f := os.NewFile(uintptr(ep), "epoll")
+		wait, err := f.SyscallConn()
+		if err != nil || f.SetReadDeadline(time.Time{}) != nil { // not pollable
+			f.Close()
+			return nil
+		}
+		p := &poller{ep: ep, file: f}
+		go p.run(wait)
 		all = append(all, p)
 	}
 	return all
 }
 
-func (p *poller) run() {
+// run waits by the runtime's poller, of which p.ep is one descriptor: a thread
+// that slept in epoll_wait would keep its processor from others for up to
+// 10 ms, until the runtime takes it back.
+func (p *poller) run(wait syscall.RawConn) {
 	var events [128]unix.EpollEvent
 	var conns [128]*polled
 	buf := readBuffers.Get().(*[64 << 10]byte)
-	for {
-		n, err := unix.EpollWait(p.ep, events[:], -1)
-		if err != nil && err != unix.EINTR {
-			panic("epoll_wait: " + err.Error()) // a bug: nobody closes p.ep
-		}
-		p.mu.Lock()
-		for i := range max(0, n) {
-			conns[i] = p.conns[events[i].Fd]
-		}
-		p.mu.Unlock()
-		for i := range max(0, n) {
-			if conns[i] != nil {
-				conns[i].event(events[i].Events, buf[:])
-				conns[i] = nil
+	err := wait.Read(func(uintptr) bool {
+		for {
+			n, _ := unix.EpollWait(p.ep, events[:], 0)
+			p.mu.Lock()
+			for i := range max(0, n) {
+				conns[i] = p.conns[events[i].Fd]
+			}
+			p.mu.Unlock()
+			for i := range max(0, n) {
+				if conns[i] != nil {
+					conns[i].event(events[i].Events, buf[:])
+					conns[i] = nil
+				}
+			}
+			if n < len(events) { // what comes now is told again
+				return false
 			}
 		}
-	}
+	})
+	panic("poller: " + err.Error()) // a bug: nobody closes it
 }
 
 // A polled is a TCP connection that a poller waits for.
@@ -184,7 +200,7 @@ func (c *polled) pump(buf []byte) {
 	}
 }
 
-// pour hands what comes to take, on the poller's thread, until take wants no
+// pour hands what comes to take, in the poller, until take wants no
 // more, and take's error is not nil at the connection's end.
 func (c *polled) pour(take func(p []byte, err error) (more bool)) {
 	c.mu.Lock()
