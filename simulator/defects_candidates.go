@@ -209,7 +209,7 @@ var candidateDefects = []Defect{
 		Name:     "usage-first-choice",
 		Sentence: "usage counts the tokens of the first choice only.",
 		Stage:    "generate",
-		Clauses:  []string{"BST-016", "EOS-002", "USE-007", "USE-010"},
+		Clauses:  []string{"BST-016", "USE-007", "USE-010"},
 		Seen:     "vLLM 0.6.0 counted the last choice of a chat stream only",
 		arm: everyStep(func(_ *call, s *engine.Step) {
 			if s.Choice > 0 {

@@ -276,7 +276,7 @@ var requestDefects = []Defect{
 		arm:      rewrite(instead("stream", "0", "false", "1", "true", "2", "true")),
 	},
 	{
-		Name: "max-tokens-default-32", Stage: "decode", Clauses: []string{"REQ-034", "DET-003"},
+		Name: "max-tokens-default-32", Stage: "decode", Clauses: []string{"REQ-034"},
 		Sentence: "Without max_tokens a completion ends after 32 tokens.",
 		Seen:     "Azure's completions route defaults to 256",
 		arm:      rewrite(onCompletions(func(o *object) { defaultTo(o, "32") })),

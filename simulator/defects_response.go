@@ -200,7 +200,7 @@ var responseDefects = []Defect{
 		Name:     "n-ignored",
 		Sentence: "n above 1 is accepted and one choice returned, but by beam search.",
 		Stage:    "generate",
-		Clauses:  []string{"REQ-055", "RSP-013", "STR-019", "BST-003", "BST-005", "STP-013", "REQ-080"},
+		Clauses:  []string{"REQ-055", "RSP-013", "STR-019", "BST-003", "BST-005", "STP-013"},
 		Seen:     "ollama#6948",
 		arm: asked(func(_ *call, r *engine.Request) {
 			if !r.UseBeamSearch {
@@ -212,7 +212,7 @@ var responseDefects = []Defect{
 		Name:     "choices-empty",
 		Sentence: "n above 1 is answered with no choices, but by beam search.",
 		Stage:    "shape",
-		Clauses:  []string{"SCH-001", "REQ-055", "RSP-013", "BST-003", "BST-005", "EOS-002", "USE-007", "REQ-080"},
+		Clauses:  []string{"SCH-001", "REQ-055", "RSP-013", "BST-003", "BST-005", "USE-007"},
 		arm: answers(func(c *call, o *object) {
 			if c.request.N > 1 && !c.request.UseBeamSearch {
 				o.set("choices", "[]")

@@ -257,7 +257,7 @@ var stopDefects = []Defect{
 		Name:     "stop-ids-ignored",
 		Sentence: "stop_token_ids is accepted and has no effect.",
 		Stage:    "generate",
-		Clauses:  []string{"STP-014", "EOS-005"},
+		Clauses:  []string{"STP-014"},
 		arm:      asked(func(_ *call, r *engine.Request) { r.StopTokenIDs = nil }),
 	},
 	{

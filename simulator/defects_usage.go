@@ -40,7 +40,7 @@ var usageDefects = []Defect{
 		Name:     "usage-n-overcounted",
 		Sentence: "With n above 1 completion_tokens counts the end of each choice above max_tokens.",
 		Stage:    "shape",
-		Clauses:  []string{"EOS-002", "USE-003", "USE-007"},
+		Clauses:  []string{"USE-003", "USE-007"},
 		arm: usageOf(func(c *call, u *object) {
 			if c.request.N > 1 && c.request.BestOf <= c.request.N {
 				u.add("completion_tokens", c.request.N*c.request.MaxTokens)

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/touchstone-llm/touchstone/exchange"
 	"github.com/touchstone-llm/touchstone/schemas"
 )
 
@@ -198,9 +199,13 @@ var matrixProbes = []probe{
 // matrixRules judge the matrix. What an answer says is the matter of the rules
 // that judge every answer.
 var matrixRules = []rule{
-	{clause: "REQ-080", reads: []string{"matrix", "beam.two"}, judge: func(c *Case) {
+	{clause: "REQ-080", reads: []string{"matrix", "beam.two", "n3"}, judge: func(c *Case) {
 		beams := !slices.ContainsFunc(c.replies, func(r *reply) bool {
 			return r.probe == "beam.two" && r.refused() && r.names("use_beam_search")
+		})
+		// A target that ignores n by itself is the matter of REQ-055.
+		counted := !slices.ContainsFunc(c.replies, func(r *reply) bool {
+			return r.probe == "n3" && r.ok() && len(r.choices()) != r.number("n", 1)
 		})
 		for _, row := range rowsOf(c.Facts) {
 			r := c.labelled("matrix", row.label())
@@ -210,7 +215,7 @@ var matrixRules = []rule{
 				if row.outlook == refusedTogether {
 					c.fail(r, "status", "400 or 422: "+row.why, r.statusLine())
 				} else {
-					c.wellFormed(r)
+					c.wellFormed(r, counted)
 				}
 			case !r.isRefusal():
 				c.fail(r, "status", map[outlook]string{answered: "200", either: "200, 400 or 422", refusedTogether: "400 or 422"}[row.outlook], r.statusLine())
@@ -239,16 +244,18 @@ func (c *Case) lacks(r *reply) bool {
 	return false
 }
 
-// wellFormed expects as many choices as were asked for, each with its end, in
-// the form that was asked for.
-func (c *Case) wellFormed(r *reply) {
+// wellFormed expects as many choices as were asked for, where they are to be
+// counted, each with its end, in the form that was asked for.
+func (c *Case) wellFormed(r *reply, counted bool) {
 	if r.isStream() != r.streams() {
 		c.wantKind(r, r.streams())
 		return
 	}
 	n := r.number("n", 1)
 	if !r.streams() {
-		c.countChoices(r, n)
+		if counted {
+			c.countChoices(r, n)
+		}
 		for i, ch := range r.choices() {
 			if ch.Get("finish_reason").String() == "" {
 				c.fail(r, fmt.Sprintf("choices.%d.finish_reason", i), "a reason", show(ch.Get("finish_reason")))
@@ -256,8 +263,11 @@ func (c *Case) wellFormed(r *reply) {
 		}
 		return
 	}
+	if !slices.ContainsFunc(r.events, func(e exchange.Event) bool { return e.Done() }) {
+		return // it broke off (STR-006)
+	}
 	indices, _ := r.byIndex()
-	if len(indices) != n {
+	if counted && len(indices) != n {
 		c.fail(r, "choices of all events", fmt.Sprintf("%d choices", n), fmt.Sprintf("%d choices", len(indices)))
 	}
 	for _, i := range indices {

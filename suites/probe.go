@@ -46,6 +46,8 @@ type probe struct {
 	// hostile marks requests that a target must refuse: the control request
 	// follows them (ERR-011), once for all of the probe.
 	hostile bool
+	// bad marks them too, but nothing follows.
+	bad bool
 }
 
 // An ask is one request: a prompt and the parameters, and what else is unusual

@@ -8,7 +8,7 @@ import (
 
 // bstProbes are about best_of (BST).
 var bstProbes = []probe{
-	{name: "best_of.less", tests: []string{"best_of"}, asks: ask1(body{"n": 3, "best_of": 2, "temperature": 1, "max_tokens": 8})},
+	{name: "best_of.less", bad: true, tests: []string{"best_of"}, asks: ask1(body{"n": 3, "best_of": 2, "temperature": 1, "max_tokens": 8})},
 	{name: "best_of.equal", tests: []string{"best_of"}, asks: ask1(body{"n": 2, "best_of": 2, "temperature": 1, "max_tokens": 8})},
 	{name: "best_of.one", tests: []string{"best_of"}, asks: ask1(body{"n": 1, "best_of": 1, "temperature": 1, "max_tokens": 8})},
 	{name: "best_of.1of3", tests: []string{"best_of"}, asks: askEndless(body{"n": 1, "best_of": 3, "temperature": 1, "max_tokens": 8})},
@@ -31,6 +31,6 @@ var bstProbes = []probe{
 	{name: "best_of.equal.stream", tests: []string{"best_of", "stream"}, asks: ask1(body{"n": 2, "best_of": 2, "temperature": 1, "max_tokens": 8, "stream": true})},
 	{name: "best_of.greedy", tests: []string{"best_of"}, asks: ask1(body{"n": 1, "best_of": 2, "temperature": 0, "max_tokens": 16})},
 	{name: "best_of.null", tests: []string{"best_of"}, asks: ask1(body{"best_of": nil, "temperature": 0, "max_tokens": 16})},
-	{name: "best_of.absurd", tests: []string{"best_of"}, once: true, opts: []exchange.Option{exchange.Timeout(10 * time.Second)},
+	{name: "best_of.absurd", bad: true, tests: []string{"best_of"}, once: true, opts: []exchange.Option{exchange.Timeout(10 * time.Second)},
 		asks: ask1(body{"n": 1, "best_of": 1_000_000, "temperature": 1, "max_tokens": 1})},
 }

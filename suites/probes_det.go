@@ -97,9 +97,6 @@ var detProbes = []probe{
 		for i, b := range defaults(f) {
 			out = append(out, one(fmt.Sprintf("defaults %d", i+1), f.greedy(capped).with(b)))
 		}
-		if f.Route == schemas.Completions && f.target.dialect() == DialectLlamaV1 {
-			out = append(out, one("default max_tokens", body{"temperature": 0}))
-		}
 		reversed, indented := shapes(f)
 		return append(out,
 			one("null", f.greedy(capped).with(nulls(f))),

@@ -169,7 +169,7 @@ var reqProbes = append(negativeProbes(reqNegatives),
 			{label: "unknown", prompt: plainPrompt(f.Route), body: f.greedy(1).with(body{"model": anotherModel})},
 		}
 	}},
-	probe{name: "model.bad", dialects: []string{DialectOpenAI}, asks: func(f *Facts) []ask {
+	probe{name: "model.bad", bad: true, dialects: []string{DialectOpenAI}, asks: func(f *Facts) []ask {
 		return []ask{set("model", "").called("absent").ask(f), set("model", "5").ask(f)}
 	}},
 	probe{name: "prompt.empty", routes: completionsOnly, asks: edits(set("prompt", `""`))},
@@ -227,7 +227,7 @@ var reqProbes = append(negativeProbes(reqNegatives),
 	probe{name: "top_p.one", tests: []string{"top_p"}, asks: edits(topPOne...)},
 	probe{name: "temperatures", tests: []string{"temperature"}, asks: edits(temperatures...)},
 	probe{name: "temperature.azure", dialects: []string{DialectAzureInference}, asks: edits(each("temperature", "1.5")...)},
-	probe{name: "n.huge", tests: []string{"n"}, once: true, asks: edits(set("n", "100000", "max_tokens", "1", "temperature", "1").called("100000"))},
+	probe{name: "n.huge", bad: true, tests: []string{"n"}, once: true, asks: edits(set("n", "100000", "max_tokens", "1", "temperature", "1").called("100000"))},
 	probe{name: "n.greedy", tests: []string{"n"}, asks: edits(set("n", "2", "temperature", "0", "max_tokens", "8").called("2"))},
 	probe{name: "penalties", free: true, tests: []string{"presence_penalty", "frequency_penalty"}, hostile: true, asks: func(f *Facts) []ask {
 		var out []ask
@@ -257,7 +257,7 @@ var reqProbes = append(negativeProbes(reqNegatives),
 	probe{name: "length.other", needs: needLong, tests: []string{"max_completion_tokens"}, dialects: []string{DialectLlamaV1}, asks: func(f *Facts) []ask {
 		return []ask{{prompt: f.Long.Prompt, body: f.endless(body{"temperature": 0, "max_completion_tokens": otherLength})}}
 	}},
-	probe{name: "two.bad", asks: func(f *Facts) []ask {
+	probe{name: "two.bad", bad: true, asks: func(f *Facts) []ask {
 		return []ask{
 			set("top_p", "7", "temperature", "-3").called("two").ask(f),
 			{label: "early", wire: wire{raw: rawBody(f, plainPrompt(f.Route), "max_tokens", "400", "top_p", "7")}},

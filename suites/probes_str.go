@@ -18,7 +18,7 @@ var strProbes = []probe{
 	{name: "wide.stream", needs: needWide, asks: func(f *Facts) []ask {
 		return []ask{{prompt: f.Wide.Prompt, body: f.natural(f.greedy(32)).with(body{"stream": true})}}
 	}},
-	{name: "bad.stream", asks: ask1(body{"n": 0, "max_tokens": 8, "stream": true})},
+	{name: "bad.stream", bad: true, asks: ask1(body{"n": 0, "max_tokens": 8, "stream": true})},
 	{name: "together", needs: needShort, together: true, asks: func(f *Facts) []ask {
 		var out []ask
 		for range 2 {

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/touchstone-llm/touchstone/exchange"
 	"github.com/touchstone-llm/touchstone/reports"
 	"github.com/touchstone-llm/touchstone/schemas"
 )
@@ -52,6 +53,8 @@ type Case struct {
 	status   reports.Status // set when there is no evidence to judge
 	reason   string
 	looked   []string // ids of the exchanges judged
+	// forbidden are the labels of the matrix that are to be refused.
+	forbidden map[string]bool
 }
 
 // look marks replies as judged and returns them.
@@ -206,22 +209,58 @@ func first(rs []*reply) *reply {
 	return rs[0]
 }
 
-// allAnswers returns every plain answer of the run.
+// allAnswers returns every plain answer of the run to a request that may be
+// answered.
 func (c *Case) allAnswers() []*reply {
-	return c.every(func(r *reply) bool { return r.ok() && !r.streams() && r.doc.IsObject() && c.Facts.target.serves(r) }, "no plain answer came")
+	return c.every(func(r *reply) bool {
+		return r.ok() && !r.streams() && r.doc.IsObject() && c.Facts.target.serves(r) && c.answerable(r)
+	}, "no plain answer came")
 }
 
-// allStreams returns every streamed answer of the run.
+// allStreams returns every streamed answer of the run, likewise.
 func (c *Case) allStreams() []*reply {
-	return c.every(func(r *reply) bool { return r.ok() && r.stream != nil && len(r.chunks) > 0 }, "no stream came")
+	return c.every(func(r *reply) bool { return r.ok() && r.stream != nil && len(r.chunks) > 0 && c.answerable(r) }, "no stream came")
 }
 
-// wholeStreams are those that were read to their end: not the ones that the
-// harness itself dropped.
+// everyAnswer returns both.
+func (c *Case) everyAnswer() []*reply {
+	return c.every(func(r *reply) bool { return r.ok() && (r.doc.IsObject() || len(r.chunks) > 0) && c.answerable(r) }, "no answer came")
+}
+
+// wholeStreams are those that came to their end: not the ones that the harness
+// itself dropped, nor those that an error broke off (STR-026).
 func (c *Case) wholeStreams() []*reply {
 	return c.every(func(r *reply) bool {
-		return r.ok() && r.stream != nil && len(r.chunks) > 0 && r.probe != "disconnect"
-	}, "no stream came")
+		return r.ok() && r.stream != nil && len(r.chunks) > 0 && r.probe != "disconnect" && !r.broken() && c.answerable(r)
+	}, "no stream came to its end")
+}
+
+// broken is whether an error ended a stream, or our own patience before its end
+// mark came.
+func (r *reply) broken() bool {
+	if strings.HasPrefix(r.Error, "timeout") && !slices.ContainsFunc(r.events, func(e exchange.Event) bool { return e.Done() }) {
+		return true
+	}
+	return slices.ContainsFunc(r.chunks, func(ck chunk) bool { return isError(ck.doc) })
+}
+
+// answerable is whether a request may be answered. That one was answered which
+// had to be refused is the matter of the clause that says so, and what the
+// answer says is nobody's.
+func (c *Case) answerable(r *reply) bool {
+	if p := probeByName[r.probe]; p != nil && (p.hostile || p.bad) {
+		return false
+	}
+	if r.probe != "matrix" {
+		return true
+	}
+	if c.forbidden == nil {
+		c.forbidden = map[string]bool{}
+		for _, row := range rowsOf(c.Facts) {
+			c.forbidden[row.label()] = row.outlook == refusedTogether
+		}
+	}
+	return !c.forbidden[r.label]
 }
 
 func (c *Case) every(keep func(*reply) bool, none string) []*reply {

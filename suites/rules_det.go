@@ -83,9 +83,6 @@ func defaultsChangeNothing(c *Case) {
 		}
 		c.look(r)
 		sent := slices.DeleteFunc(r.members(), func(name string) bool { return r.required(name) })
-		if len(sent) == 0 {
-			sent = []string{"max_tokens"} // left out
-		}
 		what := strings.Join(sent, ", ")
 		switch {
 		case r.refused() && r.names(sent...):
@@ -392,6 +389,10 @@ func pathsAlike(c *Case) {
 	for _, r := range c.sent("det.path") {
 		if !r.ok() || !r.doc.IsObject() {
 			c.note("the path without /v1 is not served (HTTP %d)", r.status())
+			continue
+		}
+		if !r.doc.Get("choices").Exists() {
+			c.note("the path without /v1 is of another API")
 			continue
 		}
 		c.wantText(r, c.Facts.Capped, "as on the path with /v1")

@@ -87,6 +87,11 @@ var errRules = []rule{
 			if s := r.status(); s >= 500 && s != http.StatusServiceUnavailable {
 				c.fail(r, "status", "below 500: a client made this request", r.statusLine())
 			}
+			for _, ck := range r.chunks {
+				if code := ck.doc.Get("error.code"); isError(ck.doc) && code.Int() >= 500 && code.Int() != http.StatusServiceUnavailable {
+					c.fail(r, event(ck.event)+", error.code", "below 500: a client made this request", show(code))
+				}
+			}
 		}
 	}},
 	{clause: "ERR-010", reads: refusing, all: true, judge: func(c *Case) {
@@ -129,7 +134,7 @@ var errRules = []rule{
 	{clause: "ERR-015", reads: []string{"bad.numbers", "bad.lists"}, judge: func(c *Case) {
 		for _, p := range []string{"bad.numbers", "bad.lists"} {
 			for _, r := range c.sent(p) {
-				if r.status() >= 400 && !r.isRefusal() {
+				if r.status() >= 400 && !r.isRefusal() && r.req.Exists() { // what is no JSON has no parameter (REQ-046)
 					c.fail(r, "status", "400 or 422: a parameter is wrong", r.statusLine())
 				}
 			}

@@ -61,7 +61,7 @@ func (r *reply) reasons() (where []string, values []gjson.Result) {
 }
 
 func (c *Case) allReasons(check func(r *reply, where string, v gjson.Result)) {
-	for _, r := range c.every(func(r *reply) bool { return r.ok() && (r.doc.IsObject() || len(r.chunks) > 0) }, "no answer came") {
+	for _, r := range c.everyAnswer() {
 		where, values := r.reasons()
 		for i := range values {
 			check(r, where[i], values[i])

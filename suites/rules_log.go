@@ -62,17 +62,17 @@ func (r *reply) topK() int {
 }
 
 // entries calls f with the log probabilities object of each choice of each
-// plain answer that asked for one and has the arrays of the completions route.
-// An object that is missing is the matter of LOG-002, and of LOG-015 on the chat
-// route, where it may also hold a list.
-func (c *Case) entries(f func(r *reply, where string, choice, lp gjson.Result)) {
+// plain answer that asked for one and got the array of that name, offsets by
+// either of theirs. What is missing is the matter of LOG-002, and of LOG-015 on
+// the chat route, where the object may also hold a list.
+func (c *Case) entries(name string, f func(r *reply, where string, choice, lp gjson.Result)) {
 	any := false
 	for _, r := range c.allAnswers() {
 		if !r.wantsLogprobs() {
 			continue
 		}
 		for i, ch := range r.choices() {
-			if lp := ch.Get("logprobs"); lp.IsObject() && (c.Route == schemas.Completions || lp.Get("tokens").Exists()) {
+			if lp := ch.Get("logprobs"); lp.Get(name).IsArray() || name == "text_offset" && lp.Get("text_offsets").IsArray() {
 				any = true
 				f(r, fmt.Sprintf("choices.%d.logprobs", i), ch, lp)
 			}
@@ -83,12 +83,12 @@ func (c *Case) entries(f func(r *reply, where string, choice, lp gjson.Result)) 
 	case c.Route == schemas.Chat:
 		c.note("chat answers carry no arrays of log probabilities")
 	default:
-		c.inconclusive("no answer carries log probabilities (LOG-002)")
+		c.inconclusive("no answer carries logprobs.%s (LOG-002)", name)
 	}
 }
 
 func notAskedFor(c *Case) {
-	for _, r := range c.every(func(r *reply) bool { return r.ok() && (r.doc.IsObject() || len(r.chunks) > 0) }, "no answer came") {
+	for _, r := range c.everyAnswer() {
 		if r.wantsLogprobs() {
 			continue
 		}
@@ -136,7 +136,7 @@ func allFourArrays(c *Case) {
 }
 
 func offsetName(c *Case) {
-	c.entries(func(r *reply, where string, _, lp gjson.Result) {
+	c.entries("text_offset", func(r *reply, where string, _, lp gjson.Result) {
 		one, many := lp.Get("text_offset").Exists(), lp.Get("text_offsets").Exists()
 		switch {
 		case one && many:
@@ -154,7 +154,7 @@ func offsetName(c *Case) {
 }
 
 func equallyLong(c *Case) {
-	c.entries(func(r *reply, where string, _, lp gjson.Result) {
+	c.entries("tokens", func(r *reply, where string, _, lp gjson.Result) {
 		want := len(lp.Get("tokens").Array())
 		for _, name := range fourArrays {
 			if name == "top_logprobs" && !lp.Get(name).IsArray() || name == "text_offset" && array(lp, name) == nil {
@@ -168,7 +168,7 @@ func equallyLong(c *Case) {
 }
 
 func entryPerToken(c *Case) {
-	c.entries(func(r *reply, where string, ch, lp gjson.Result) {
+	c.entries("token_logprobs", func(r *reply, where string, ch, lp gjson.Result) {
 		tokens, ok := r.completionTokens()
 		if !ok || len(r.choices()) != 1 || r.number("best_of", 1) > 1 || r.req.Get("stop").Exists() || ch.Get("finish_reason").Str == "content_filter" {
 			return
@@ -184,7 +184,7 @@ func entryPerToken(c *Case) {
 }
 
 func finiteLogprobs(c *Case) {
-	c.entries(func(r *reply, where string, _, lp gjson.Result) {
+	c.entries("token_logprobs", func(r *reply, where string, _, lp gjson.Result) {
 		for i, v := range lp.Get("token_logprobs").Array() {
 			if v.Type != gjson.Number || math.IsInf(v.Num, 0) || v.Num > 1e-6 {
 				c.fail(r, fmt.Sprintf("%s.token_logprobs.%d", where, i), "a finite number of at most 0", show(v))
@@ -209,7 +209,7 @@ func tokensAreText(c *Case) {
 	if !c.repeatable() {
 		return
 	}
-	c.entries(func(r *reply, where string, ch, lp gjson.Result) {
+	c.entries("tokens", func(r *reply, where string, ch, lp gjson.Result) {
 		text, tokens := r.text(ch), joined(lp.Get("tokens").Array())
 		if ascii(text) && ascii(tokens) && !covers(tokens, text) {
 			c.fail(r, where+".tokens", "tokens that join to "+strconv.Quote(around(text, tokens)), strconv.Quote(around(tokens, text)))
@@ -224,7 +224,7 @@ func covers(tokens, text string) bool {
 }
 
 func atMostK(c *Case) {
-	c.entries(func(r *reply, where string, _, lp gjson.Result) {
+	c.entries("top_logprobs", func(r *reply, where string, _, lp gjson.Result) {
 		for i, top := range lp.Get("top_logprobs").Array() {
 			if n := len(top.Map()); n < 1 || n > r.topK()+1 {
 				c.fail(r, fmt.Sprintf("%s.top_logprobs.%d", where, i), fmt.Sprintf("1 to %d tokens, logprobs is %d", r.topK()+1, r.topK()), fmt.Sprintf("%d", n))
@@ -236,7 +236,7 @@ func atMostK(c *Case) {
 // positions calls f with the token, its value and the alternatives of each
 // position that has all three.
 func (c *Case) positions(f func(r *reply, where, token string, value float64, top map[string]gjson.Result)) {
-	c.entries(func(r *reply, where string, _, lp gjson.Result) {
+	c.entries("top_logprobs", func(r *reply, where string, _, lp gjson.Result) {
 		tokens, values, tops := lp.Get("tokens").Array(), lp.Get("token_logprobs").Array(), lp.Get("top_logprobs").Array()
 		for i := range min(len(tokens), len(values), len(tops)) {
 			if tops[i].IsObject() && values[i].Type == gjson.Number {
@@ -326,7 +326,7 @@ func zeroIsANumber(c *Case) {
 }
 
 func offsetsGrow(c *Case) {
-	c.entries(func(r *reply, where string, _, lp gjson.Result) {
+	c.entries("text_offset", func(r *reply, where string, _, lp gjson.Result) {
 		last := int64(0)
 		for i, v := range array(lp, "text_offset") {
 			switch {

@@ -113,7 +113,7 @@ func clientIDComesBack(c *Case) {
 
 func uniqueIDs(c *Case) {
 	seen := map[string]string{}
-	for _, r := range c.every(func(r *reply) bool { return r.ok() && (r.doc.IsObject() || len(r.chunks) > 0) }, "no answer came") {
+	for _, r := range c.everyAnswer() {
 		doc := r.doc
 		if len(r.chunks) > 0 {
 			doc = r.chunks[0].doc

@@ -148,6 +148,9 @@ func noByteOrderMark(c *Case) {
 func oneDone(c *Case) {
 	c.sse(func(r *reply) {
 		n := 0
+		if r.broken() {
+			return // STR-026
+		}
 		for i, e := range r.events {
 			switch {
 			case e.Done():

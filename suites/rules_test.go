@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -531,5 +532,112 @@ func TestStreamsThatWaitAreNotBuffered(t *testing.T) {
 	}
 	if got := judge("STR-022", schemas.Should, g.facts, replies); got.status != reports.Pass {
 		t.Errorf("%s %s %+v", got.status, got.reason, got.findings)
+	}
+}
+
+// What a target says to a request that it ought to have refused is held against
+// the clause that says so alone.
+func TestAnswerToABadRequestIsOneFail(t *testing.T) {
+	for _, route := range []schemas.Route{schemas.Completions, schemas.Chat} {
+		g := goodOf(DialectLlamaV1, route)
+		replies := slices.Clone(g.replies)
+		for i, x := range g.transcripts {
+			p := probeByName[x.probe]
+			row := slices.ContainsFunc(rowsOf(g.facts), func(r row) bool { return r.outlook == refusedTogether && r.label() == x.label })
+			if p == nil || !p.hostile && !p.bad && !row {
+				continue
+			}
+			// No choice, no usage, an unknown reason: nothing that an answer may be.
+			x.status, x.header = 200, jsonHeader()
+			x.body = `{"id":"","object":"x","created":1.5,"model":"other","choices":[{"index":7,"text":"a","logprobs":{"tokens":["b"]},"finish_reason":"load"}],"usage":{"prompt_tokens":0,"completion_tokens":99,"total_tokens":1}}`
+			replies[i] = x.reply(g.facts, i)
+		}
+		for _, id := range []string{
+			"SCH-001", "RSP-002", "RSP-004", "RSP-008", "RSP-012", "RSP-013", "RSP-015", "FIN-001", "FIN-003", "FIN-004", "LOG-001", "LOG-007",
+			"USE-002", "USE-003", "USE-004", "EOS-002", "DET-001",
+		} {
+			cl, _ := schemas.Lookup(id)
+			if !cl.Holds(DialectLlamaV1, route) {
+				continue
+			}
+			if got := judge(id, cl.Level(schemas.Interop), g.facts, replies); got.status != reports.Pass {
+				t.Errorf("%s on %s: %s %s", id, route, got.status, got.reason)
+			}
+		}
+		if got := judge("REQ-039", schemas.Must, g.facts, replies); got.status != reports.Fail {
+			t.Errorf("REQ-039 on %s: %s %s", route, got.status, got.reason)
+		}
+	}
+}
+
+// Each cause is held against one clause: what depends on it is not judged.
+func TestOneCauseOneClause(t *testing.T) {
+	arrays := regexp.MustCompile(`"logprobs":\{"tokens":.*?"text_offset":\[[^]]*\]\}`)
+	for _, test := range []struct {
+		name  string
+		edit  func(*transcript)
+		wants map[string]reports.Status
+	}{
+		{"log probabilities in the form of chat", func(x *transcript) {
+			x.body = arrays.ReplaceAllString(x.body, `"logprobs":{"content":[{"token":" w00","logprob":-1,"bytes":[32],"top_logprobs":[]}]}`)
+		}, map[string]reports.Status{
+			"LOG-002": reports.Fail, "LOG-004": reports.Inconclusive, "LOG-005": reports.Inconclusive, "LOG-006": reports.Inconclusive,
+			"LOG-007": reports.Inconclusive, "LOG-008": reports.Inconclusive, "LOG-009": reports.Inconclusive, "LOG-013": reports.Inconclusive,
+		}},
+		{"a sum of usage that counts one choice", func(x *transcript) {
+			if x.probe == "n3" {
+				x.body = regexp.MustCompile(`"completion_tokens":\d+`).ReplaceAllString(x.body, `"completion_tokens":4`)
+			}
+		}, map[string]reports.Status{"USE-007": reports.Fail, "EOS-002": reports.Pass}},
+		{"stop tokens without effect", func(x *transcript) {
+			if x.probe == "stop_ids" && x.label != "stream" {
+				long := plainly(schemas.Completions, "stop_ids", x.sent, made{pieces: words(longTokens), reason: "length"})
+				x.body = strings.Replace(long.body, `"completion_tokens":96`, `"completion_tokens":48`, 1)
+			}
+		}, map[string]reports.Status{"STP-014": reports.Fail, "EOS-005": reports.Inconclusive}},
+		{"broken JSON is a server error", func(x *transcript) {
+			if x.probe == "bad.numbers" && strings.Contains(x.label, "NaN") {
+				x.status = 500
+			}
+		}, map[string]reports.Status{"REQ-046": reports.Fail, "ERR-009": reports.Fail, "ERR-015": reports.Pass}},
+		{"an error breaks a stream off", func(x *transcript) {
+			if x.probe == "greedy.stream" {
+				events := strings.SplitAfter(x.body, "\n\n")
+				x.body = events[0] + events[1] + `data: {"error":{"code":500,"message":"engine","type":"server_error"}}` + "\n\n"
+			}
+		}, map[string]reports.Status{"ERR-009": reports.Fail, "STR-006": reports.Pass, "STR-008": reports.Pass, "STR-009": reports.Pass}},
+		{"a stream that outlasts our patience", func(x *transcript) {
+			if x.probe == "greedy.stream" {
+				x.body, x.cut, x.error = strings.SplitAfter(x.body, "\n\n")[0], true, "timeout: body broke off at 200 bytes after 1m0s"
+			}
+		}, map[string]reports.Status{"STR-006": reports.Pass, "STR-009": reports.Pass}},
+		{"another API at the path without /v1", func(x *transcript) {
+			if x.probe == "det.path" {
+				x.body = `{"content":" there","stop":true}`
+			}
+		}, map[string]reports.Status{"DET-017": reports.Pass}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			g := goodOf(DialectLlamaV1, schemas.Completions)
+			replies, changed := slices.Clone(g.replies), false
+			for i, x := range g.transcripts {
+				body, code := x.body, x.status
+				if test.edit(&x); x.body != body || x.status != code {
+					replies[i], changed = x.reply(g.facts, i), true
+				}
+			}
+			if !changed {
+				t.Fatal("the edit changes nothing")
+			}
+			for id, want := range test.wants {
+				cl, _ := schemas.Lookup(id)
+				if want == reports.Fail && cl.Level(schemas.Interop) == schemas.Should {
+					want = reports.Warn
+				}
+				if got := judge(id, cl.Level(schemas.Interop), g.facts, replies); got.status != want {
+					t.Errorf("%s: %s (%s), want %s", id, got.status, got.reason, want)
+				}
+			}
+		})
 	}
 }

@@ -71,7 +71,13 @@ var tooRules = append(negativeRules(tooNegatives), []rule{
 			}
 		})
 	}},
-	{clause: "TOO-011", reads: []string{"tools"}, judge: func(c *Case) { c.wantOK("tools", "answered", "the message answers a call") }},
+	{clause: "TOO-011", reads: []string{"tools"}, judge: func(c *Case) {
+		if r := c.labelled("tools", "answered"); r != nil && r.refused() && r.names("tools") {
+			c.declined(r) // it has no tools at all
+			return
+		}
+		c.wantOK("tools", "answered", "the message answers a call")
+	}},
 	{clause: "TOO-013", reads: []string{"tools"}, judge: streamedCalls},
 	{clause: "TOO-014", reads: []string{"tools"}, judge: func(c *Case) {
 		r := c.labelled("tools", toolNames[0])

@@ -12,7 +12,8 @@ func useGood(f *Facts) []transcript {
 	var ts []transcript
 	for i := range 3 {
 		prompt := strings.TrimSpace(strings.Repeat(fourWords+" ", 1<<i))
-		t := plainly(f.Route, "words", body{"max_tokens": 1}.prompt(f.Route, prompt), made{words(1), "length", nil})
+		first := map[schemas.Route]string{schemas.Completions: " five", schemas.Chat: "Numbers"}[f.Route]
+		t := plainly(f.Route, "words", body{"max_tokens": 1}.prompt(f.Route, prompt), made{[]string{first}, "length", nil})
 		t.body = strings.Replace(t.body, `"prompt_tokens":5`, fmt.Sprintf(`"prompt_tokens":%d`, 4<<i+promptExtra(f.Route)), 1)
 		t.body = strings.Replace(t.body, `"total_tokens":6`, fmt.Sprintf(`"total_tokens":%d`, 4<<i+promptExtra(f.Route)+1), 1)
 		ts = append(ts, t)
