@@ -72,7 +72,7 @@ soak: ## ten minutes of requests to one engine: nothing may grow
 	TOUCHSTONE_SOAK=10m $(GO) test -count=1 -timeout 30m -v -run TestSoak ./engine
 
 golden: ## write the golden files anew; read the diff before committing
-	$(GO) test ./reports/... ./simulator/... ./cli/... ./load -update
+	$(GO) test ./reports/... ./simulator/... ./cli/... ./suites ./load -update
 
 asm: ## generate the engine's assembly anew
 	cd engine/internal/asm && $(GO) run . -out ../../kernels_amd64.s -stubs ../../kernels_amd64_decl.go -pkg engine

@@ -14,7 +14,7 @@ var reqNegatives = []negative{
 	{clause: "REQ-022", probe: "bad.prompt", why: "prompt is required", cases: []edit{set("prompt", "").called("no prompt")}},
 	{clause: "REQ-023", probe: "bad.prompt", why: "prompt may not be null", cases: each("prompt", "null")},
 	{clause: "REQ-024", probe: "bad.prompt", why: "prompt is text", cases: each("prompt", "1", "true", "{}")},
-	{clause: "REQ-030", probe: "bad.prompt", why: "prompt is text, or a list of one kind", cases: each("prompt", "[]", "[[]]", `["a",1]`)},
+	{clause: "REQ-030", probe: "bad.prompt", why: "prompt is text, or a list of one kind", cases: each("prompt", "[]", `["a",1]`)},
 	{clause: "REQ-072", probe: "bad.prompt", why: "the completions route takes prompt", cases: []edit{
 		set("prompt", "", "messages", `[{"role":"user","content":"hi"}]`).called("messages")}},
 	{clause: "REQ-073", probe: "bad.prompt", why: "the chat route takes messages", cases: []edit{
