@@ -172,8 +172,12 @@ func (c *Client) Do(ctx context.Context, id string, r Request, opts ...Option) *
 	resp, err := c.transport.RoundTrip(req)
 	x.Headers = time.Since(x.Started)
 	if err != nil {
-		// A header that net/http refuses is still evidence.
-		if x.Response = refused(t.head()); x.Response == nil {
+		// A header that net/http refuses is still evidence; one that came as our
+		// patience ended is not.
+		if context.Cause(ctx) == nil {
+			x.Response = refused(t.head())
+		}
+		if x.Response == nil {
 			x.Headers = 0
 		}
 	} else {
