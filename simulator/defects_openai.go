@@ -57,7 +57,7 @@ var openAIDefects = []Defect{
 		}),
 	},
 	{
-		Name: "n-above-128-lowered", Stage: "decode", Clauses: []string{"REQ-057", "RSP-013"}, Dialects: onOpenAI,
+		Name: "n-above-128-lowered", Stage: "decode", Clauses: []string{"REQ-057"}, Dialects: onOpenAI,
 		Sentence: "n above 128 is accepted and lowered.",
 		arm:      rewrite(instead("n", "129", "2")),
 	},

@@ -45,7 +45,7 @@ var streamDefects = []Defect{
 		Name:     "sse-no-blank-line",
 		Sentence: "Events follow each other without a blank line.",
 		Stage:    "wire",
-		Clauses:  []string{"STR-002", "STR-006", "STP-015", "EOS-003", "CLI-001", "CLI-002", "CLI-003", "CLI-004", "CLI-005", "CLI-006", "SAF-010", "REQ-080"},
+		Clauses:  []string{"STR-002", "STR-006", "STP-015", "EOS-003", "CLI-001", "CLI-002", "CLI-003", "CLI-004", "CLI-005", "CLI-006", "SAF-010"},
 		Seen:     "llama.cpp#14268",
 		arm: allFrames(eachFrame(func(_ int, b []byte) []byte {
 			return b[:len(b)-1]

@@ -134,7 +134,7 @@ func bodies(wants func(r *http.Request) bool, f func(r *http.Request, status int
 				next.ServeHTTP(w, r)
 				return
 			}
-			held := &held{header: http.Header{}, status: http.StatusOK}
+			held := &held{to: w, header: http.Header{}, status: http.StatusOK}
 			next.ServeHTTP(held, r)
 			status, body := f(r, held.status, held.header, held.body.Bytes())
 			for name, values := range held.header {
@@ -150,6 +150,7 @@ func bodies(wants func(r *http.Request) bool, f func(r *http.Request, status int
 
 // held keeps an answer back.
 type held struct {
+	to     http.ResponseWriter
 	header http.Header
 	status int
 	body   bytes.Buffer
@@ -159,6 +160,7 @@ func (h *held) Header() http.Header         { return h.header }
 func (h *held) WriteHeader(status int)      { h.status = status }
 func (h *held) Write(b []byte) (int, error) { return h.body.Write(b) }
 func (h *held) FlushError() error           { return nil }
+func (h *held) Unwrap() http.ResponseWriter { return h.to }
 
 // refusedBodies changes the body of refusals of inference requests.
 func refusedBodies(f func(r *refusal, body []byte) []byte) func() arming {

@@ -332,7 +332,7 @@ func (r *recorder) Write(b []byte) (int, error) {
 	return n, err
 }
 
-// recorderOf finds the recorder below w, or nil.
+// recorderOf finds the recorder below w: whatever stands between unwraps.
 func recorderOf(w http.ResponseWriter) *recorder {
 	for {
 		if r, ok := w.(*recorder); ok {

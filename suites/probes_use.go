@@ -21,7 +21,7 @@ var useProbes = []probe{
 		}
 		return []ask{{prompt: plainPrompt(f.Route), body: b}}
 	}},
-	{name: "usage.stream.n", tests: []string{"stream_options", "n"}, dialects: logDialects, asks: func(f *Facts) []ask {
-		return []ask{{prompt: plainPrompt(f.Route), body: f.endless(body{"n": 2, "temperature": 1, "max_tokens": 8, "stream": true, "stream_options": body{"include_usage": true}})}}
+	{name: "usage.stream.n", needs: needLong, tests: []string{"stream_options", "n"}, dialects: logDialects, asks: func(f *Facts) []ask {
+		return []ask{{prompt: f.Long.Prompt, body: f.endless(body{"n": 2, "temperature": 1, "max_tokens": 4, "stream": true, "stream_options": body{"include_usage": true}})}}
 	}},
 }

@@ -439,7 +439,7 @@ func incremental(c *Case) {
 	}
 	// Those of most text: the ones that took longest may only have waited their turn.
 	slices.SortFunc(flows, func(a, b flow) int { return cmp.Compare(b.pieces, a.pieces) })
-	for _, f := range flows[:min(8, len(flows))] {
+	for _, f := range flows[:min(16, len(flows))] {
 		limit := 0.75
 		if f.last >= time.Second {
 			limit = 0.6
