@@ -76,3 +76,18 @@ func TestDechunkAgreesWithHTTP(t *testing.T) {
 		}
 	}
 }
+
+// FuzzDechunk feeds bodies in pieces of one size after the other: whatever they
+// are, they are decoded as they are in one piece.
+func FuzzDechunk(f *testing.F) {
+	f.Add("5\r\nhello\r\n0\r\n\r\n", uint8(1))
+	f.Add("5;x=y\r\nhello\r\n0\r\nA: b\r\n\r\n", uint8(3))
+	f.Add("ffffffffffffffff\r\n", uint8(2))
+	f.Fuzz(func(t *testing.T, body string, size uint8) {
+		whole, ended, err := dechunk(body, func() int { return len(body) + 1 })
+		pieces, endedToo, errToo := dechunk(body, func() int { return int(size) + 1 })
+		if whole != pieces || ended != endedToo || (err == nil) != (errToo == nil) {
+			t.Errorf("%q in one piece: %q %v %v; in pieces of %d: %q %v %v", body, whole, ended, err, int(size)+1, pieces, endedToo, errToo)
+		}
+	})
+}

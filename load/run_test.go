@@ -147,10 +147,11 @@ func TestConversationCarriesWhatWasSaid(t *testing.T) {
 	j.Works[0].Turns, j.Works[0].System = Fixed(3), "Be brief."
 	j.NoLearn = true
 	r := measure(t, j)
-	if r.Total.Requests != 3 || len(f.bodies) != 3 {
+	asked := f.asked()
+	if r.Total.Requests != 3 || len(asked) != 3 {
 		t.Fatalf("%d requests", r.Total.Requests)
 	}
-	last := f.bodies[2]["messages"].([]any)
+	last := asked[2]["messages"].([]any)
 	var roles []string
 	for _, m := range last {
 		roles = append(roles, m.(map[string]any)["role"].(string))

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -37,6 +38,13 @@ func (f *fakeTarget) serve(t testing.TB) string {
 	s := httptest.NewServer(f)
 	t.Cleanup(s.Close)
 	return s.URL
+}
+
+// asked are the bodies of the requests so far.
+func (f *fakeTarget) asked() []map[string]any {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Clone(f.bodies)
 }
 
 func (f *fakeTarget) ServeHTTP(w http.ResponseWriter, r *http.Request) {

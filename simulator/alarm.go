@@ -67,6 +67,11 @@ func (c *alarmClock) drop(a *alarm) {
 	defer c.mu.Unlock()
 	if a.at >= 0 {
 		heap.Remove(&c.alarms, a.at)
+		return
+	}
+	select {
+	case <-a.ring: // rung meanwhile: the next wait has nothing of it
+	default:
 	}
 }
 
