@@ -145,3 +145,13 @@ func finishAs(from, to engine.FinishReason) func() arming {
 		}
 	})
 }
+
+// answersEnd replaces one finish_reason by another where an answer is written,
+// behind what it does to the rest of it.
+func answersEnd(from, to string) func() arming {
+	return answerChoices(func(_ *call, _ int, o *object) {
+		if o.get("finish_reason") == quote(from) {
+			o.set("finish_reason", quote(to))
+		}
+	})
+}

@@ -197,30 +197,18 @@ var openAIDefects = []Defect{
 	{
 		Name: "openai-model-length", Dialects: onOpenAI, Stage: "shape", Clauses: []string{"FIN-002", "FIN-010", "FIN-014", "FMT-005"},
 		Sentence: "An answer that ends at max_tokens has the finish_reason model_length.",
-		arm: answerChoices(func(_ *call, _ int, o *object) {
-			if o.get("finish_reason") == `"length"` {
-				o.set("finish_reason", `"model_length"`)
-			}
-		}),
+		arm:      answersEnd("length", "model_length"),
 	},
 	{
 		Name: "tool-call-says-stop", Dialects: onBoth, Stage: "shape", Clauses: []string{"FIN-013"},
 		Sentence: "An answer that calls a tool has the finish_reason stop.",
 		Seen:     "llama.cpp and Ollama, in some versions",
-		arm: answerChoices(func(_ *call, _ int, o *object) {
-			if o.get("finish_reason") == `"tool_calls"` {
-				o.set("finish_reason", `"stop"`)
-			}
-		}),
+		arm:      answersEnd("tool_calls", "stop"),
 	},
 	{
 		Name: "stream-options-alone", Dialects: onOpenAI, Stage: "combination", Clauses: []string{"STR-030"},
 		Sentence: "stream_options without stream is ignored.",
-		arm: rewrite(func(_ *call, o *object) {
-			if o.get("stream") != "true" {
-				o.remove("stream_options")
-			}
-		}),
+		arm:      ignoredAlone("stream_options", "stream"),
 	},
 	{
 		Name: "usage-chunk-missing", Dialects: onOpenAI, Stage: "shape", Clauses: []string{"STR-031"},
@@ -253,20 +241,12 @@ var openAIDefects = []Defect{
 	{
 		Name: "content-logprobs-flat", Dialects: onOpenAI, Stage: "shape", Clauses: []string{"LOG-016"},
 		Sentence: "Log probabilities of chat lack bytes.",
-		arm: answerChoices(func(_ *call, _ int, o *object) {
-			if o.get("logprobs") != "" {
-				o.set("logprobs", strings.ReplaceAll(o.get("logprobs"), `"bytes":`, `"byte":`))
-			}
-		}),
+		arm:      inLogprobs(`"bytes":`, `"byte":`),
 	},
 	{
 		Name: "top-logprobs-alone", Dialects: onOpenAI, Stage: "combination", Clauses: []string{"LOG-017"},
 		Sentence: "top_logprobs without logprobs is ignored.",
-		arm: rewrite(func(_ *call, o *object) {
-			if o.get("logprobs") != "true" {
-				o.remove("top_logprobs")
-			}
-		}),
+		arm:      ignoredAlone("top_logprobs", "logprobs"),
 	},
 	{
 		Name: "top-logprobs-unbounded", Dialects: onOpenAI, Stage: "range", Clauses: []string{"LOG-018"},
@@ -276,11 +256,7 @@ var openAIDefects = []Defect{
 	{
 		Name: "bytes-are-code-points", Dialects: onOpenAI, Stage: "shape", Clauses: []string{"LOG-019"},
 		Sentence: "bytes of a token misses its first byte.",
-		arm: answerChoices(func(_ *call, _ int, o *object) {
-			if o.get("logprobs") != "" {
-				o.set("logprobs", strings.ReplaceAll(o.get("logprobs"), `"bytes":[32,`, `"bytes":[`))
-			}
-		}),
+		arm:      inLogprobs(`"bytes":[32,`, `"bytes":[`),
 	},
 	{
 		Name: "batch-counts-first", Dialects: onBoth, Stage: "shape", Clauses: []string{"USE-011"},
@@ -297,4 +273,22 @@ var openAIDefects = []Defect{
 		Sentence: "usage tells of more cached tokens than the prompt has.",
 		arm:      usageOf(func(_ *call, u *object) { u.set("prompt_tokens_details", `{"cached_tokens":4096}`) }),
 	},
+}
+
+// ignoredAlone drops a parameter whose condition, another one, is not true.
+func ignoredAlone(member, condition string) func() arming {
+	return rewrite(func(_ *call, o *object) {
+		if o.get(condition) != "true" {
+			o.remove(member)
+		}
+	})
+}
+
+// inLogprobs replaces text in the log probabilities of answers.
+func inLogprobs(from, to string) func() arming {
+	return answerChoices(func(_ *call, _ int, o *object) {
+		if lp := o.get("logprobs"); lp != "" {
+			o.set("logprobs", strings.ReplaceAll(lp, from, to))
+		}
+	})
 }

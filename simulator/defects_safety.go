@@ -42,11 +42,7 @@ var safetyDefects = []Defect{
 		Stage:    "shape",
 		Clauses:  []string{"SAF-007", "LOG-005"},
 		Seen:     "azureml-assets foundation-model-serve, which blanks the text",
-		arm: answerChoices(func(_ *call, _ int, o *object) {
-			if o.get("finish_reason") == `"content_filter"` {
-				o.set("finish_reason", `"stop"`)
-			}
-		}),
+		arm:      answersEnd("content_filter", "stop"),
 	},
 	{
 		Name:     "filter-leaks",

@@ -224,7 +224,9 @@ func (c *Case) allStreams() []*reply {
 
 // everyAnswer returns both.
 func (c *Case) everyAnswer() []*reply {
-	return c.every(func(r *reply) bool { return r.ok() && (r.doc.IsObject() || len(r.chunks) > 0) && c.answerable(r) }, "no answer came")
+	return c.every(func(r *reply) bool {
+		return r.ok() && (r.doc.IsObject() || len(r.chunks) > 0) && c.Facts.target.serves(r) && c.answerable(r)
+	}, "no answer came")
 }
 
 // wholeStreams are those that came to their end: not the ones that the harness

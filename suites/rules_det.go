@@ -190,9 +190,7 @@ func seedsDiffer(c *Case) {
 
 func fingerprintStays(c *Case) {
 	var one *reply
-	for _, r := range c.every(func(r *reply) bool {
-		return r.ok() && (r.doc.IsObject() || len(r.chunks) > 0) && c.Facts.target.serves(r)
-	}, "no answer came") {
+	for _, r := range c.everyAnswer() {
 		v := r.fingerprint()
 		switch {
 		case v == "":

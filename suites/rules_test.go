@@ -504,7 +504,7 @@ func TestForeignPathsAreNotHeld(t *testing.T) {
 	replies, changed := slices.Clone(g.replies), 0
 	for i, x := range g.transcripts {
 		if x.probe == "auth.families" && x.label == "/completions" {
-			x.status, x.header, x.body = 200, http.Header{"Content-Type": {"application/json"}}, `{"content":" there","stop":true}`
+			x.status, x.header, x.body = 200, http.Header{"Content-Type": {"application/json"}}, `{"content":" there","stop":true,"choices":[{"index":7,"finish_reason":"eos"}]}`
 			replies[i] = x.reply(g.facts, i)
 			changed++
 		}
@@ -512,7 +512,7 @@ func TestForeignPathsAreNotHeld(t *testing.T) {
 	if changed != 1 {
 		t.Fatalf("%d requests to a foreign path", changed)
 	}
-	for _, id := range []string{"SCH-001", "RSP-002", "RSP-013", "USE-001"} {
+	for _, id := range []string{"SCH-001", "RSP-002", "RSP-013", "USE-001", "FIN-001"} {
 		cl, _ := schemas.Lookup(id)
 		if got := judge(id, cl.Level(schemas.Interop), g.facts, replies); got.status != reports.Pass {
 			t.Errorf("%s: %s %s %+v", id, got.status, got.reason, got.findings)
