@@ -236,24 +236,6 @@ func (c *rateCheck) headers() {
 	if !n.Limited {
 		return
 	}
-	// What is said of a window can be held against a whole one only.
-	window := cmp.Or(c.o.Window, time.Minute)
-	whole, perMinute := n.Seconds >= window.Seconds(), float64(time.Minute)/float64(window)
-	near := func(got, said float64) bool { return got >= 0.9*said && got <= 1.1*said+1 }
-	if said, ok := limit("x-ratelimit-limit-requests"); ok && whole {
-		got, want := n.RequestsPerMinute, said*perMinute
-		if n.MostPerMinute > 0 && window == time.Minute {
-			got = float64(n.MostPerMinute)
-		}
-		// A quota of tokens may be used up before that of requests.
-		tokens, _ := limit("x-ratelimit-limit-tokens")
-		if tokens == 0 || n.TokensPerMinute < 0.9*tokens*perMinute || got > want {
-			truth(fmt.Sprintf("x-ratelimit-limit-requests: %g", said), near(got, want) || near(n.RequestsPerMinute, want), "%.4g a minute were admitted", got)
-		}
-	}
-	if said, ok := limit("x-ratelimit-limit-tokens"); ok && whole && n.TokensPerMinute > 0.9*said*perMinute {
-		truth(fmt.Sprintf("x-ratelimit-limit-tokens: %g", said), near(n.TokensPerMinute, said*perMinute), "%.5g a minute were admitted", n.TokensPerMinute)
-	}
 	// What remains must be less than a request takes at a refusal, and never
 	// below nothing. What the target counts of a prompt is known of those that
 	// it admitted.
@@ -261,7 +243,7 @@ func (c *rateCheck) headers() {
 	for _, r := range c.all {
 		prompt = max(prompt, r.PromptTokens)
 	}
-	wrong, seen, below, all := 0, 0, 0, 0
+	wrong, seen, below, all, forTokens := 0, 0, 0, 0, 0
 	for _, r := range c.all {
 		left, err := strconv.ParseFloat(r.Limits["x-ratelimit-remaining-requests"], 64)
 		tokens, terr := strconv.ParseFloat(r.Limits["x-ratelimit-remaining-tokens"], 64)
@@ -275,9 +257,29 @@ func (c *rateCheck) headers() {
 			continue
 		}
 		seen++
-		if (err != nil || left >= 1) && (terr != nil || tokens >= float64(max(prompt, r.AskedPrompt)+r.AskedOutput) && tokens > 0) {
+		requests, rest := err != nil || left >= 1, terr != nil || tokens >= float64(max(prompt, r.AskedPrompt)+r.AskedOutput) && tokens > 0
+		switch {
+		case requests && rest:
 			wrong++
+		case requests:
+			forTokens++
 		}
+	}
+	// What is said of a window can be held against a whole one only.
+	window := cmp.Or(c.o.Window, time.Minute)
+	whole, perMinute := n.Seconds >= window.Seconds(), float64(time.Minute)/float64(window)
+	near := func(got, said float64) bool { return got >= 0.9*said && got <= 1.1*said+1 }
+	if said, ok := limit("x-ratelimit-limit-requests"); ok && whole {
+		got, want := n.RequestsPerMinute, said*perMinute
+		if n.MostPerMinute > 0 && window == time.Minute {
+			got = float64(n.MostPerMinute)
+		}
+		if forTokens == 0 || got > want { // else what ran out is the quota of tokens
+			truth(fmt.Sprintf("x-ratelimit-limit-requests: %g", said), near(got, want) || near(n.RequestsPerMinute, want), "%.4g a minute were admitted", got)
+		}
+	}
+	if said, ok := limit("x-ratelimit-limit-tokens"); ok && whole && n.TokensPerMinute > 0.9*said*perMinute {
+		truth(fmt.Sprintf("x-ratelimit-limit-tokens: %g", said), near(n.TokensPerMinute, said*perMinute), "%.5g a minute were admitted", n.TokensPerMinute)
 	}
 	if all > 0 {
 		truth("x-ratelimit-remaining-* is never below 0", below == 0, "%d of %d answers said less", below, all)
