@@ -370,6 +370,19 @@ func TestHuggingFaceSentencePiece(t *testing.T) {
 	if !tok.addBOS {
 		t.Error("no BOS")
 	}
+	// Spaces that were added to plain text are marked there too.
+	spaces := len(vocab)
+	h["added_tokens"] = []any{map[string]any{"id": spaces, "content": "▁▁"}}
+	if data, err = json.Marshal(h); err != nil {
+		t.Fatal(err)
+	}
+	if tok, err = hfTokens(data); err != nil {
+		t.Fatal(err)
+	}
+	ids := tok.Encode("ab  b", false)
+	if back := tok.Decode(ids, false); !slices.Contains(ids, spaces) || back != "ab  b" {
+		t.Errorf("%v, of %q", ids, back)
+	}
 }
 
 // hfTokens reads a tokenizer.json.

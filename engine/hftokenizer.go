@@ -272,6 +272,9 @@ func (h *hfTokenizer) sentencePiece(meta map[string]any, tokens []string, types 
 	ids := make(map[string]int, len(tokens))
 	for id, text := range tokens {
 		ids[text] = id
+		if types[id] == int32(tokenUserDefined) { // sought before spaces are marked
+			tokens[id] = strings.ReplaceAll(text, spaceMark, " ")
+		}
 	}
 	for rank, merge := range merges {
 		left, right, _ := strings.Cut(merge, " ")

@@ -53,6 +53,8 @@ func TestPeerTokens(t *testing.T) {
 			switch {
 			case strings.Contains(path, "phi-3"):
 				t.Skip("llama.cpp drops spaces after Phi-3's special tokens, by the name of the model")
+			case strings.Contains(path, "gpt-neox"):
+				t.Skip("the file names no pattern; llama.cpp warns and takes another than the model's")
 			case strings.Contains(path, "deepseek-llm"):
 				// Its pattern goes through C++'s regex, which knows fewer spaces.
 				text, file = strings.ReplaceAll(text, "\u00a0", "."), file+"-without-nbsp"

@@ -36,8 +36,8 @@ var (
 // pretokenizers are those that are known, by tokenizer.ggml.pre. Files older
 // than the key are GPT-2's kind.
 var pretokenizers = map[string]pretokenizer{
-	"llama-bpe": llama3, "llama3": llama3, "llama-v3": llama3,
-	"qwen2": {stages: qwen2}, "deepseek-r1-qwen": {stages: qwen2}, "stablelm2": {stages: qwen2},
+	"llama-bpe": llama3, "llama3": llama3, "llama-v3": llama3, "falcon3": llama3, "pixtral": llama3,
+	"qwen2": {stages: qwen2}, "deepseek-r1-qwen": {stages: qwen2}, "stablelm2": {stages: qwen2}, "megrez": {stages: qwen2},
 	"": {stages: gpt2}, "gpt-2": {stages: gpt2}, "gpt2": {stages: gpt2}, "mpt": {stages: gpt2}, "olmo": {stages: gpt2},
 	"smollm": {stages: individually}, "starcoder": {stages: individually}, "refact": {stages: individually},
 	"codeshell": {stages: individually}, "command-r": {stages: individually},

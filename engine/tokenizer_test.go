@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -29,6 +30,9 @@ func randomModel(t testing.TB, s ggufwrite.Shape) *Model {
 func TestVocabularies(t *testing.T) {
 	for _, path := range vocabularies(t) {
 		t.Run(filepath.Base(path), func(t *testing.T) {
+			if _, err := os.Stat(path + ".inp"); err != nil {
+				t.Skip("llama.cpp has no texts for it")
+			}
 			tok, err := OpenTokenizer(path)
 			if err != nil {
 				t.Fatal(err)
@@ -44,6 +48,18 @@ func vocabularies(t *testing.T) []string {
 	return slices.DeleteFunc(dataFiles(t, "ggml-vocab-*.gguf"), func(path string) bool {
 		return strings.Contains(path, "-bert-") // an encoder's
 	})
+}
+
+// A vocabulary of another kind, or of a pattern that is not known, is refused.
+func TestUnknownVocabularies(t *testing.T) {
+	for key, value := range map[string]string{"tokenizer.ggml.model": "bert", "tokenizer.ggml.pre": "qwen35"} {
+		f := ggufwrite.Random(ggufwrite.Small)
+		f.Set(key, value)
+		_, err := Load(f.Bytes())
+		if want := fmt.Sprintf("%s %q is not supported", key, value); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, want %s", err, want)
+		}
+	}
 }
 
 // A megabyte of text in many scripts comes back as it was.
