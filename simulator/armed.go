@@ -106,6 +106,7 @@ func (d *deployment) breach(c *call) {
 	if len(a.breaches) == 0 {
 		return
 	}
+	c.shared = true // a defect may remember it
 	hit := a.hit(c.context, c.path)
 	for i, b := range a.breaches {
 		if !hit[i] || b.arm == nil {

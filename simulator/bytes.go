@@ -6,6 +6,7 @@ import (
 	"mime"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"time"
 )
@@ -18,24 +19,24 @@ const mostBytes = 4 << 20
 // client reads the answer and not a reset connection (clause REQ-015).
 const mostDrained = 64 << 20
 
-// readBody reads a body, for a limited time.
-func (s *Server) readBody(w http.ResponseWriter, r *http.Request) ([]byte, *refusal) {
+// readBody reads a body, for a limited time, and into room if there is enough.
+func (s *Server) readBody(room []byte, w http.ResponseWriter, r *http.Request) ([]byte, *refusal) {
 	if s.bodyTime > 0 {
 		limit := http.NewResponseController(w)
 		if limit.SetReadDeadline(time.Now().Add(s.bodyTime)) == nil {
 			defer func() { _ = limit.SetReadDeadline(time.Time{}) }()
 		}
 	}
-	return readBody(r)
+	return readBody(room, r)
 }
 
 // readBody is the stage 'bytes': the body, if it is JSON by its label and not
 // too large (clauses REQ-004, REQ-005, REQ-015, REQ-016).
-func readBody(r *http.Request) ([]byte, *refusal) {
+func readBody(room []byte, r *http.Request) ([]byte, *refusal) {
 	if bad := checkLabels(r.Header); bad != nil {
 		return nil, bad
 	}
-	body, err := readAll(r)
+	body, err := readAll(room, r)
 	if len(body) > mostBytes {
 		_, _ = io.CopyN(io.Discard, r.Body, mostDrained)
 		return nil, refuse(http.StatusRequestEntityTooLarge, "body_too_large",
@@ -52,9 +53,9 @@ func readBody(r *http.Request) ([]byte, *refusal) {
 
 // readAll reads a body up to mostBytes and one more. What is small, and says so,
 // is read at once.
-func readAll(r *http.Request) ([]byte, error) {
-	if n := r.ContentLength; n >= 0 && n <= 64<<10 {
-		body := make([]byte, n)
+func readAll(room []byte, r *http.Request) ([]byte, error) {
+	if n := r.ContentLength; n >= 0 && n <= mostKept {
+		body := slices.Grow(room[:0], int(n))[:n]
 		_, err := io.ReadFull(r.Body, body)
 		return body, err
 	}

@@ -4,8 +4,12 @@ package simulator
 // not together. The order is vLLM's and the catalog's ('Combination matrix');
 // the first guard that fires names the error.
 func combination(c *call) *refusal {
-	for _, g := range c.dialect.guards {
-		if bad := g(c.values); bad != nil {
+	for i := range c.dialect.guards {
+		g := &c.dialect.guards[i]
+		if !c.values.anyOf(g.of) {
+			continue
+		}
+		if bad := g.check(c.values); bad != nil {
 			return bad
 		}
 	}
@@ -25,15 +29,34 @@ func (c *call) constrain() *refusal {
 	return nil
 }
 
-// A guard refuses parameters that are right alone but not together.
-type guard func(values) *refusal
+// A guard refuses parameters that are right alone but not together. It has
+// nothing to say unless the request gives one of those that it is of.
+type guard struct {
+	of    []string
+	check func(values) *refusal
+}
 
 // llamaGuards are those of vLLM and of the source document.
-var llamaGuards = []guard{lengthNames, candidates, shortest, beams, samplingOnly, greedySampling, streaming, streamOptions, toolChoices}
+var llamaGuards = []guard{ofLength, ofCandidates, ofShortest, ofBeams, ofSampling, ofGreedy, ofStreaming, ofStreamOptions, ofTools}
 
 // openAIGuards lack beams, which OpenAI's API has not, and let greedy choices be
 // equal (REQ-059).
-var openAIGuards = []guard{lengthNames, echoOnly, noSuffix, candidates, topLogprobs, streaming, streamOptions, toolChoices}
+var openAIGuards = []guard{ofLength, ofEcho, ofSuffix, ofCandidates, ofTopLogprobs, ofStreaming, ofStreamOptions, ofTools}
+
+var (
+	ofLength        = guard{[]string{"max_completion_tokens"}, lengthNames}
+	ofEcho          = guard{[]string{"max_tokens"}, echoOnly}
+	ofSuffix        = guard{[]string{"suffix"}, noSuffix}
+	ofCandidates    = guard{[]string{"best_of", "n"}, candidates}
+	ofShortest      = guard{[]string{"min_tokens"}, shortest}
+	ofBeams         = guard{[]string{"use_beam_search"}, beams}
+	ofSampling      = guard{[]string{"early_stopping", "length_penalty"}, samplingOnly}
+	ofGreedy        = guard{[]string{"temperature"}, greedySampling}
+	ofStreaming     = guard{[]string{"stream"}, streaming}
+	ofTopLogprobs   = guard{[]string{"top_logprobs"}, topLogprobs}
+	ofStreamOptions = guard{[]string{"stream_options"}, streamOptions}
+	ofTools         = guard{[]string{"tool_choice", "parallel_tool_calls"}, toolChoices}
+)
 
 // lengthNames: max_tokens has two names, which must agree (REQ-074).
 func lengthNames(v values) *refusal {

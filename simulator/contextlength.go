@@ -60,11 +60,12 @@ func (c *call) encode() *refusal {
 		if err != nil {
 			return cannotRender(c, err)
 		}
-		c.prompts = [][]int{tokens}
+		c.prompts = append(c.room.prompts[:0], tokens)
 	case string:
-		c.prompts = [][]int{c.generator.Prompt(input)}
+		c.prompts = append(c.room.prompts[:0], c.generator.Prompt(input))
 	case []prompt:
 		vocabulary := c.generator.Config().VocabSize
+		c.prompts = c.room.prompts[:0]
 		for i, p := range input {
 			tokens := p.tokens
 			if tokens == nil {

@@ -16,12 +16,12 @@ import (
 // typedConversation reads messages as azure-inference and openai have them: five
 // roles, parts, calls of tools and their results (clauses CHT-001 to CHT-015,
 // CHT-023, TOO-011, TOO-012, VIS-002 to VIS-009).
-func typedConversation(p parameter, v gjson.Result, wrong func() *refusal) (any, *refusal) {
+func typedConversation(p *parameter, v gjson.Result, wrong func() *refusal) (any, *refusal) {
 	return listOf(p, v, wrong, "message", typedTurn)
 }
 
 // listOf reads an array of objects that is not empty.
-func listOf[T any](p parameter, v gjson.Result, wrong func() *refusal, what string, read func(where string, d document) (T, *refusal)) (any, *refusal) {
+func listOf[T any](p *parameter, v gjson.Result, wrong func() *refusal, what string, read func(where string, d document) (T, *refusal)) (any, *refusal) {
 	if !v.IsArray() {
 		return nil, wrong()
 	}
@@ -91,7 +91,7 @@ func typedTurn(where string, d document) (m engine.Message, bad *refusal) {
 		return m, invalid(codeCombination, where+".tool_calls", "%s.tool_calls is for the role assistant.", where)
 	}
 	if sent {
-		list, bad := listOf(parameter{name: where + ".tool_calls"}, calls, func() *refusal {
+		list, bad := listOf(&parameter{name: where + ".tool_calls"}, calls, func() *refusal {
 			return invalid(codeType, where+".tool_calls", "%s.tool_calls must be an array of calls, got %s.", where, shown(calls))
 		}, "call", typedToolCall)
 		if bad != nil {

@@ -32,12 +32,13 @@ const mostDepth = 64
 // decode is the stage of that name: the body as one JSON object, read strictly
 // (clauses REQ-006 to REQ-010, REQ-013, REQ-046, REQ-077).
 func decode(c *call) *refusal {
-	d, bad := decodeObject(c.body)
+	d, bad := decodeObject(c.room.document[:0], c.body)
 	c.document = d
 	return bad
 }
 
-func decodeObject(body []byte) (document, *refusal) {
+// decodeObject appends the members to room, which is empty.
+func decodeObject(room document, body []byte) (document, *refusal) {
 	switch {
 	case len(body) == 0:
 		return nil, invalid(codeBody, "", "The body is empty; send a JSON object.")
@@ -59,13 +60,16 @@ func decodeObject(body []byte) (document, *refusal) {
 	if !root.IsObject() {
 		return nil, invalid(codeBody, "", "The body is %s; send a JSON object.", nameOf(root))
 	}
-	return members("", root)
+	return appendMembers(room, "", root)
 }
 
 // members returns the members of the object at path, refusing a name that comes
 // twice: readers disagree on which of the two counts (clause REQ-010).
 func members(path string, object gjson.Result) (document, *refusal) {
-	d := make(document, 0, 8)
+	return appendMembers(make(document, 0, 8), path, object)
+}
+
+func appendMembers(d document, path string, object gjson.Result) (document, *refusal) {
 	var bad *refusal
 	object.ForEach(func(key, value gjson.Result) bool {
 		if _, twice := d.get(key.Str); twice {

@@ -110,7 +110,7 @@ var requestDefects = []Defect{
 			var mu sync.Mutex
 			seen := map[string]int{}
 			return rebodyOne(func(c *call, b []byte) []byte {
-				if _, bad := decodeObject(b); bad == nil || !strings.Contains(bad.message, "twice") {
+				if _, bad := decodeObject(nil, b); bad == nil || !strings.Contains(bad.message, "twice") {
 					return b
 				}
 				mu.Lock()

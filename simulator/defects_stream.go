@@ -215,7 +215,7 @@ var streamDefects = []Defect{
 		Stage:    "shape",
 		Clauses:  []string{"STR-012"},
 		Seen:     "llama.cpp#5876, litellm#1571",
-		arm:      chunks(func(c *call, o *object) { o.set("id", quote(c.route.shape.idPrefix+newUUID())) }),
+		arm:      chunks(func(c *call, o *object) { o.set("id", quote(c.route.shape.idPrefix+newUUID(""))) }),
 	},
 	{
 		Name:     "created-per-chunk",

@@ -366,8 +366,9 @@ func (c *call) mirror() {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.context), mirrorTime)
-	copied := d.newCall(ctx, c.header, m, c.path, s.newID(), time.Now())
-	copied.body = c.body
+	copied := &call{}
+	d.call(copied, ctx, c.header, m, c.path, s.newID(m.route.shape.idPrefix), time.Now())
+	copied.body, c.shared = c.body, true
 	s.background.Go(func() {
 		defer cancel()
 		defer d.release()

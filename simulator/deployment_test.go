@@ -1,9 +1,11 @@
 package simulator
 
 import (
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -123,6 +125,43 @@ func TestMirror(t *testing.T) {
 	if n := green.generated.Load(); n < 10 || n > 50 {
 		t.Errorf("%d of 60 were mirrored", n)
 	}
+}
+
+// TestMirrorsReadTheirOwnBody: requests that come later do not write into what a
+// mirrored one still reads.
+func TestMirrorsReadTheirOwnBody(t *testing.T) {
+	heard := listener{fake: saying("green"), prompts: map[string]int{}}
+	s, h := several(t, fleet(map[string]int{"blue": 100}, map[string]int{"green": 50}, Deployment{"blue", with(saying("blue"))}, Deployment{"green", with(&heard)}))
+	const most = 300
+	for i := range most {
+		w := httptest.NewRecorder()
+		r := httptest.NewRequest("POST", completionsPath, strings.NewReader(fmt.Sprintf(`{"prompt":"number %d"}`, i)))
+		r.Header.Set("Authorization", "Bearer "+testKey)
+		h.Config.Handler.ServeHTTP(w, r)
+	}
+	s.background.Wait()
+	if len(heard.prompts) < most/4 {
+		t.Errorf("%d of %d were mirrored", len(heard.prompts), most)
+	}
+	for prompt, n := range heard.prompts {
+		if n != 1 {
+			t.Errorf("%q was mirrored %d times", prompt, n)
+		}
+	}
+}
+
+// A listener remembers the prompts.
+type listener struct {
+	*fake
+	mu      sync.Mutex
+	prompts map[string]int
+}
+
+func (l *listener) Prompt(text string) []int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.prompts[text]++
+	return l.fake.Prompt(text)
 }
 
 // TestReload: no request in flight is lost, quotas go on, a bad list changes

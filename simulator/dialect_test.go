@@ -403,3 +403,16 @@ func TestModels(t *testing.T) {
 		refused(t, do(t, h, "GET", "/openai/v1/models/nobody", "", nil), 404, "nobody")
 	}
 }
+
+// TestDefaultsGoTogether: no guard has anything against what is not given, so
+// that none need look at it.
+func TestDefaultsGoTogether(t *testing.T) {
+	for _, e := range generating() {
+		v := values{defaults: e.route.defaults}
+		for _, g := range e.dialect.guards {
+			if bad := g.check(v); bad != nil {
+				t.Errorf("%s: %s", e, bad.message)
+			}
+		}
+	}
+}

@@ -96,7 +96,7 @@ func inputLength(c *call) *refusal {
 }
 
 // typedInputs reads texts to embed: those of azure-inference have no tokens.
-func typedInputs(p parameter, v gjson.Result, wrong func() *refusal) (any, *refusal) {
+func typedInputs(p *parameter, v gjson.Result, wrong func() *refusal) (any, *refusal) {
 	for _, item := range v.Array() {
 		if item.Type != gjson.String {
 			return nil, wrong()

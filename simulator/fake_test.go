@@ -223,10 +223,10 @@ func serve(t testing.TB, f *fake, defects ...string) *httptest.Server {
 	}
 	ids := make(chan int, 1)
 	ids <- 1
-	s.newID = func() string {
+	s.newID = func(prefix string) string {
 		n := <-ids
 		ids <- n + 1
-		return fmt.Sprintf("%08d", n)
+		return fmt.Sprintf("%s%08d", prefix, n)
 	}
 	h := httptest.NewServer(s)
 	t.Cleanup(h.Close)

@@ -14,7 +14,7 @@ type format struct {
 
 // typedFormat reads response_format (clauses FMT-001 to FMT-004). A schema that
 // the engine cannot enforce is refused, not ignored.
-func typedFormat(p parameter, v gjson.Result, wrong func() *refusal) (any, *refusal) {
+func typedFormat(p *parameter, v gjson.Result, wrong func() *refusal) (any, *refusal) {
 	if !v.IsObject() {
 		return nil, wrong()
 	}

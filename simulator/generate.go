@@ -94,8 +94,9 @@ func (c *call) generate(ctx context.Context) engine.Steps {
 	}
 	steps = c.count(steps)
 	if f := c.deployment.filter; f != nil {
-		c.screened = make([]*assessment, c.choices())
-		steps = f.screenSteps(steps, c.screened, c.dialect.marksFailure)
+		n := c.choices()
+		c.screened = sized(c.room.screened[:], n)
+		steps = f.screenSteps(steps, sized(c.room.filtering[:], n), c.screened, c.dialect.marksFailure)
 	}
 	if p := c.deployment.pacer; p != nil {
 		steps = p.begin(c.turn, c.promptTokens(), c.askedFor).steps(ctx, steps, !c.values.flag("stream"))
@@ -125,7 +126,7 @@ func (c *call) batch(ctx context.Context) engine.Steps {
 
 // count keeps the number of tokens of each choice.
 func (c *call) count(steps engine.Steps) engine.Steps {
-	c.generated = make([]int, c.choices())
+	c.generated = sized(c.room.generated[:], c.choices())
 	return func(yield func(engine.Step, error) bool) {
 		steps(func(s engine.Step, err error) bool {
 			if err == nil && s.Choice < len(c.generated) {
@@ -178,9 +179,10 @@ func (c *call) askedFor(ttft bool, d time.Duration) {
 	}
 }
 
-// collect joins the steps of n choices. With an error it returns none.
-func collect(steps engine.Steps, n int) ([]engine.Choice, error) {
-	c := collection{choices: make([]engine.Choice, n)}
+// collect joins the steps of choices, which are empty. With an error it returns
+// none.
+func (c *collection) collect(steps engine.Steps, choices []engine.Choice) ([]engine.Choice, error) {
+	c.choices = choices
 	steps(c.add)
 	if c.failure != nil {
 		return nil, c.failure

@@ -220,12 +220,15 @@ type sight struct {
 	intended bool
 }
 
-// wordRoom is more than most words need.
-const wordRoom = 24
+// A scanRoom is as large as most texts need.
+type scanRoom struct {
+	word [24]byte
+	open [16]opening
+}
 
-// scan begins to read; what is found is added to a. There is room for a word.
-func (l *lexicon) scan(threshold severity, a *assessment, room []byte) scan {
-	return scan{lexicon: l, threshold: threshold, assessment: a, word: room[:0]}
+// scan begins to read; what is found is added to a.
+func (l *lexicon) scan(threshold severity, a *assessment, room *scanRoom) scan {
+	return scan{lexicon: l, threshold: threshold, assessment: a, word: room.word[:0], open: room.open[:0]}
 }
 
 // add reads more text. It returns how many bytes from the start are clear:
@@ -319,9 +322,6 @@ func (s *scan) endWord() {
 		}
 	}
 	s.open = open
-	if s.open == nil && len(starting) > 1 {
-		s.open = make([]opening, 0, max(8, len(starting)))
-	}
 	for _, p := range starting {
 		if o := (opening{p, 1, s.wordAt}); len(p.words) == 1 {
 			s.see(o)

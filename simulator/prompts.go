@@ -14,7 +14,7 @@ type prompt struct {
 
 // typedPrompts reads a prompt in any of its four forms: a text, texts, token
 // ids, or lists of token ids (clauses REQ-027, REQ-029, REQ-030, conflict C46).
-func typedPrompts(p parameter, v gjson.Result, wrong func() *refusal) (any, *refusal) {
+func typedPrompts(p *parameter, v gjson.Result, wrong func() *refusal) (any, *refusal) {
 	if v.Type == gjson.String {
 		return []prompt{{text: v.Str}}, nil
 	}

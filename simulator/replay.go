@@ -40,7 +40,7 @@ func (r random) Config() engine.Config {
 
 // Prompt counts words and marks; their ids are hashes.
 func (random) Prompt(text string) []int {
-	tokens := make([]int, 1, 1+len(text)/4)
+	tokens := make([]int, 1, 2+len(text)/3)
 	tokens[0] = 1
 	word := false
 	for i := 0; i < len(text); i++ {
@@ -90,18 +90,20 @@ func (g random) generateAtOnce(ctx context.Context, r engine.Request) engine.Ste
 	if !isPlain(&r) {
 		return g.Generate(ctx, r)
 	}
+	steps, room := plain(ctx, seedOf(r), r.MaxTokens), 8*min(r.MaxTokens, 1024)
 	return func(yield func(engine.Step, error) bool) {
-		text := make([]byte, 0, 8*min(r.MaxTokens, 1024))
+		var text strings.Builder
+		text.Grow(room)
 		var last engine.Step
-		for s, err := range plain(ctx, r) {
+		for s, err := range steps {
 			if err != nil {
 				yield(s, err)
 				return
 			}
-			text = append(text, s.Text...)
+			text.WriteString(s.Text)
 			last = s
 		}
-		if last.Text = string(text); last.Generated > 0 {
+		if last.Text = text.String(); last.Generated > 0 {
 			yield(last, nil)
 		}
 	}
@@ -109,7 +111,7 @@ func (g random) generateAtOnce(ctx context.Context, r engine.Request) engine.Ste
 
 func (random) Generate(ctx context.Context, r engine.Request) engine.Steps {
 	if isPlain(&r) {
-		return plain(ctx, r)
+		return plain(ctx, seedOf(r), r.MaxTokens)
 	}
 	return func(yield func(engine.Step, error) bool) {
 		seed := seedOf(r)
@@ -141,15 +143,15 @@ func (random) Generate(ctx context.Context, r engine.Request) engine.Steps {
 }
 
 // plain is the quick way for requests that ask for nothing special.
-func plain(ctx context.Context, r engine.Request) engine.Steps {
+func plain(ctx context.Context, seed uint64, most int) engine.Steps {
 	return func(yield func(engine.Step, error) bool) {
-		c := chance{seedOf(r)}
+		c := chance{seed}
 		sum := 0.0
-		for n := 1; n <= r.MaxTokens; n++ {
+		for n := 1; n <= most; n++ {
 			word, logprob := c.word()
 			sum += logprob
 			s := engine.Step{Text: randomWords[word], Generated: n, CumulativeLogprob: sum}
-			if n == r.MaxTokens {
+			if n == most {
 				s.Finish = engine.FinishLength
 			}
 			if n&15 == 0 && ctx.Err() != nil {

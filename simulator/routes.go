@@ -151,8 +151,8 @@ func (d *deployment) handle(w http.ResponseWriter, r *http.Request) {
 	m, below, found := d.site.find(path)
 	switch {
 	case found && m.route != nil:
-		id := d.server.newID()
-		m.dialect.nameRequest(w, r, id)
+		id := d.server.newID(m.route.shape.idPrefix)
+		m.dialect.nameRequest(w, r, id[len(m.route.shape.idPrefix):])
 		if e.admit(w, r, m.dialect, http.MethodPost, true) {
 			d.infer(w, r, m, id)
 		}
@@ -175,35 +175,27 @@ func (d *deployment) handle(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// newCall is a request to an inference route of d, that came at begun.
-func (d *deployment) newCall(ctx context.Context, header http.Header, m mount, path, id string, begun time.Time) *call {
+// call makes of c, which is empty, a request to an inference route of d, that
+// came at begun.
+func (d *deployment) call(c *call, ctx context.Context, header http.Header, m mount, path, id string, begun time.Time) {
 	s := d.server
-	c := &call{
-		server:     s,
-		deployment: d,
-		dialect:    m.dialect,
-		route:      m.route,
-		path:       path,
-		header:     header,
-		generator:  d.generator,
-		limiter:    d.limiter,
-		log:        s.log,
-		begun:      begun,
-		id:         m.route.shape.idPrefix + id,
-		created:    s.clock().Unix(),
-		model:      d.model,
-		context:    ctx,
-	}
+	c.server, c.deployment, c.dialect, c.route = s, d, m.dialect, m.route
+	c.path, c.header, c.context = path, header, ctx
+	c.generator, c.limiter, c.log = d.generator, d.limiter, s.log
+	c.begun, c.id, c.created, c.model = begun, id, s.clock().Unix(), d.model
 	d.breach(c)
-	return c
 }
 
 // infer answers a request to an inference route.
 func (d *deployment) infer(w http.ResponseWriter, r *http.Request, m mount, id string) {
 	sent := recorderOf(w)
-	c := d.newCall(r.Context(), r.Header, m, r.URL.Path, id, sent.begun)
-	c.remote = r.RemoteAddr
+	c := &sent.own
+	if sent.call != nil { // a defect has the request answered twice
+		c = new(call)
+	}
 	sent.call = c
+	d.call(c, r.Context(), r.Header, m, r.URL.Path, id, sent.begun)
+	c.remote = r.RemoteAddr
 	if d.server.journal != nil {
 		sent.keep = mostKept
 	}
@@ -215,7 +207,8 @@ func (d *deployment) infer(w http.ResponseWriter, r *http.Request, m mount, id s
 		}
 	}
 	if bad == nil {
-		c.body, bad = d.server.readBody(w, r)
+		c.body, bad = d.server.readBody(c.room.body, w, r)
+		c.room.body = c.body
 	}
 	if bad == nil {
 		c.mirror()

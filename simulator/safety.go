@@ -171,26 +171,24 @@ func listsFor(lists []BlockList, what string) []BlockList {
 }
 
 // screenPrompt assesses the texts of a prompt, each by itself.
-func (f *filter) screenPrompt(texts ...string) *assessment {
-	a := f.blank(f.prompt)
+func (f *filter) screenPrompt(a *assessment, room *scanRoom, texts ...string) {
+	f.blank(a, f.prompt)
 	if a.failed {
-		return a
+		return
 	}
-	var word [wordRoom]byte
 	for _, text := range texts {
-		s := f.prompt.scan(f.threshold, a, word[:])
+		s := f.prompt.scan(f.threshold, a, room)
 		s.add(text)
 		s.finish()
 	}
-	return a
 }
 
-func (f *filter) blank(l *lexicon) *assessment {
-	a := &assessment{threshold: f.threshold, failed: f.safety.Fail}
+// blank makes an assessment of a in which nothing is found yet.
+func (f *filter) blank(a *assessment, l *lexicon) {
+	*a = assessment{threshold: f.threshold, failed: f.safety.Fail}
 	for _, list := range l.lists {
 		a.lists = append(a.lists, listMatch{name: list.Name})
 	}
-	return a
 }
 
 // Finish reasons of screened completions (clauses FIN-013 to FIN-015).
@@ -202,18 +200,22 @@ const (
 // screenSteps lets through what of a completion may be read. Text is held back
 // while a later word could still make it a part of something filtered; from the
 // first filtered word on a choice says nothing, in its text or in its tokens,
-// and ends with content_filter (clauses SAF-007 to SAF-010). The assessments of
-// the choices are written to found. Where nothing could be screened the choice is
+// and ends with content_filter (clauses SAF-007 to SAF-010). The choices are empty;
+// their assessments are written to found. Where nothing could be screened the choice is
 // complete, and marks says so in its finish reason.
 //
 // A choice that is filtered still counts all of its tokens (SAF-020). The
 // generation goes on while another choice does.
-func (f *filter) screenSteps(steps engine.Steps, found []*assessment, marks bool) engine.Steps {
+func (f *filter) screenSteps(steps engine.Steps, choices []screened, found []*assessment, marks bool) engine.Steps {
+	blank := func(i int) {
+		found[i] = &choices[i].assessment
+		f.blank(found[i], f.completion)
+	}
 	if f.safety.Fail {
 		return func(yield func(engine.Step, error) bool) {
 			for s, err := range steps {
 				if err == nil && s.Finish != "" {
-					found[s.Choice] = f.blank(f.completion)
+					blank(s.Choice)
 					if marks {
 						s.Finish = finishFilterError
 					}
@@ -225,11 +227,10 @@ func (f *filter) screenSteps(steps engine.Steps, found []*assessment, marks bool
 		}
 	}
 	return func(yield func(engine.Step, error) bool) {
-		choices := make([]screened, len(found))
 		open := len(found)
 		for i := range choices {
-			found[i] = f.blank(f.completion)
-			choices[i].scan = f.completion.scan(f.threshold, found[i], choices[i].word[:])
+			blank(i)
+			choices[i].scan = f.completion.scan(f.threshold, found[i], &choices[i].room)
 		}
 		steps(func(s engine.Step, err error) bool {
 			if err != nil {
@@ -253,8 +254,9 @@ func (f *filter) screenSteps(steps engine.Steps, found []*assessment, marks bool
 
 // screened is one choice on its way through the filter.
 type screened struct {
+	assessment
 	scan scan
-	word [wordRoom]byte
+	room scanRoom
 	held []engine.Step // not yet cleared
 	sent int           // bytes of text that have been
 	over bool
@@ -321,8 +323,13 @@ func screen(c *call) *refusal {
 	if c.deployment.filter == nil {
 		return nil
 	}
-	for _, texts := range c.inputs() {
-		a := c.deployment.filter.screenPrompt(texts...)
+	c.screenedPrompts = c.room.founds[:0]
+	for texts := range c.inputs {
+		a := &c.room.found
+		if len(c.screenedPrompts) > 0 {
+			a = new(assessment)
+		}
+		c.deployment.filter.screenPrompt(a, &c.room.filtering[0].room, texts...)
 		c.screenedPrompts = append(c.screenedPrompts, a)
 		if !a.failed && a.filtered() {
 			c.server.metrics.filtered.WithLabelValues(c.deployment.labels("prompt")...).Inc()
@@ -338,8 +345,9 @@ type decoder interface {
 	Decode(tokens []int) string
 }
 
-// inputs are the texts of each prompt: of a conversation, all that was said.
-func (c *call) inputs() [][]string {
+// inputs are the texts of each prompt: of a conversation, all that was said. They
+// are valid until the next.
+func (c *call) inputs(yield func([]string) bool) {
 	switch input := c.values.of(c.route.input().name).(type) {
 	case []engine.Message:
 		var said []string
@@ -349,20 +357,20 @@ func (c *call) inputs() [][]string {
 				said = append(said, call.Arguments)
 			}
 		}
-		return [][]string{said}
+		yield(said)
 	case string:
-		return [][]string{{input}}
+		yield(append(c.room.input[:0], input))
 	case []prompt:
-		inputs := make([][]string, len(input))
-		for i, p := range input {
-			inputs[i] = []string{p.text}
+		for _, p := range input {
+			text := p.text
 			if d, ok := c.generator.(decoder); ok && p.tokens != nil {
-				inputs[i][0] = d.Decode(p.tokens)
+				text = d.Decode(p.tokens)
+			}
+			if !yield(append(c.room.input[:0], text)) {
+				return
 			}
 		}
-		return inputs
 	}
-	return nil
 }
 
 // filteredPrompt has the text and the members that clients of Azure know.

@@ -48,7 +48,8 @@ func TestClassifier(t *testing.T) {
 		{"이것은 현무암입니다", "list"},
 		{"granite", ""},
 	} {
-		a := f.screenPrompt(c.text)
+		var a assessment
+		f.screenPrompt(&a, &scanRoom{}, c.text)
 		got := ""
 		for i, s := range a.severities {
 			if s > safe {
@@ -116,7 +117,7 @@ func TestScreenSteps(t *testing.T) {
 			}
 			text, tokens, last := "", "", engine.Step{}
 			found := make([]*assessment, 1)
-			for s := range f.screenSteps(stepsOf(steps), found, true) {
+			for s := range f.screenSteps(stepsOf(steps), make([]screened, 1), found, true) {
 				if last.Finish != "" {
 					t.Fatalf("%q: a step after the finish", c.text)
 				}
@@ -257,10 +258,11 @@ func TestSafetyValidate(t *testing.T) {
 func BenchmarkScreen(b *testing.B) {
 	f := newFilter(Safety{})
 	text := strings.Repeat("Once upon a time there was a little girl who made a kite. ", 10)
+	var a assessment
 	b.ReportAllocs()
 	b.SetBytes(int64(len(text)))
 	for b.Loop() {
-		f.screenPrompt(text)
+		f.screenPrompt(&a, &scanRoom{}, text)
 	}
 }
 

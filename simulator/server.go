@@ -87,7 +87,7 @@ type Server struct {
 	log         *slog.Logger
 	logBodies   bool
 	clock       func() time.Time
-	newID       func() string
+	newID       func(prefix string) string
 	wait        func(gone <-chan struct{}, d time.Duration) // used by defects and faults alone
 	started     time.Time
 	faultHeader bool
@@ -239,9 +239,11 @@ func (s *Server) Close() {
 // ServeHTTP answers one request.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	begun := time.Now()
-	sent := &recorder{ResponseWriter: w, begun: begun}
+	sent := recorders.Get().(*recorder)
+	sent.ResponseWriter, sent.begun = w, begun
 	defer func() {
 		p := recover()
+		panicked := p != nil
 		if p != nil && p != http.ErrAbortHandler {
 			s.log.Error("panic", "method", r.Method, "path", r.URL.Path, "panic", p)
 			if sent.status == 0 {
@@ -254,6 +256,9 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.finished(sent, r, p != nil)
 		if p != nil {
 			panic(p)
+		}
+		if !panicked {
+			sent.release()
 		}
 	}()
 	if s.places != nil {
@@ -309,6 +314,7 @@ type recorder struct {
 	keep   int        // how much of the body is kept
 	kept   []byte     // its beginning
 	span   trace.Span // nil: none
+	own    call       // what call points to
 }
 
 func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }

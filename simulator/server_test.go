@@ -3,7 +3,9 @@ package simulator
 import (
 	"bufio"
 	"context"
+	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -254,6 +256,63 @@ func TestPanics(t *testing.T) {
 	if !strings.Contains(log.String(), "secret detail") || !strings.Contains(log.String(), "authentication is off") || strings.Contains(log.String(), "moon") {
 		t.Errorf("the log: %s", log.String())
 	}
+}
+
+// TestRequestsShareNothing: what the server keeps of one request for the next is
+// room alone. Requests of all sorts, many at a time and in any order, are
+// answered as each is alone.
+func TestRequestsShareNothing(t *testing.T) {
+	fresh := func() *Server {
+		s, err := New(Options{
+			Generator: newFake(), Clock: testClock, Keys: []string{testKey}, Journal: 5,
+			Safety: Safety{BlockLists: []BlockList{{Name: "b", Terms: []string{"far away", "long way"}}}},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.newID = func(prefix string) string { return prefix + "x" }
+		return s
+	}
+	type asked struct{ path, body string }
+	answer := func(s *Server, a asked) string {
+		w := httptest.NewRecorder()
+		r := httptest.NewRequest("POST", a.path, strings.NewReader(a.body))
+		r.Header.Set("Authorization", "Bearer "+testKey)
+		s.ServeHTTP(w, r)
+		return fmt.Sprint(w.Code, w.Header(), w.Body)
+	}
+	var requests []asked
+	for _, e := range endpoints() {
+		for _, members := range []string{
+			``, `"stream":true`, `"max_tokens":3`, `"n":3`, `"n":2,"stream":true`, `"logprobs":1,"max_tokens":2,"temperature":0.5,"top_p":0.5,"seed":1`,
+			`"stop":["moon"],"user":"u","presence_penalty":1,"frequency_penalty":1,"max_tokens":4,"temperature":1,"top_p":1,"n":1,"stream":false`,
+			`"max_tokens":0`, `"max_tokens":9999`, `"n":true`, `"nonsense":1`, `"user":"` + strings.Repeat("long ", 20_000) + `"`,
+		} {
+			requests = append(requests, asked{e.path, ask(e.path, members)})
+		}
+		for _, body := range []string{``, `{`, `[]`, `{}`, strings.Replace(ask(e.path, ``), "the moon", "touchstone-safety-test-hate-high", 1)} {
+			requests = append(requests, asked{e.path, body})
+		}
+	}
+	for _, body := range []string{`{"prompt":["a","b c","d far away"]}`, `{"prompt":[1,2,3],"max_tokens":2}`, `{"prompt":"a long way","n":2}`} {
+		requests = append(requests, asked{completionsPath, body})
+	}
+	var want []string
+	for _, a := range requests {
+		want = append(want, answer(fresh(), a))
+	}
+	s := fresh()
+	var clients sync.WaitGroup
+	for i := range 8 {
+		clients.Go(func() {
+			for _, k := range rand.New(rand.NewPCG(1, uint64(i))).Perm(len(requests)) {
+				if got := answer(s, requests[k]); got != want[k] {
+					t.Errorf("%s %.200s:\ngot  %.600s\nwant %.600s", requests[k].path, requests[k].body, got, want[k])
+				}
+			}
+		})
+	}
+	clients.Wait()
 }
 
 // TestConcurrent runs many requests at once, for the race detector; each has

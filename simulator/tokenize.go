@@ -17,7 +17,7 @@ func (d *deployment) tokenize(w http.ResponseWriter, r *http.Request) {
 	if !d.front.admit(w, r, x, http.MethodPost, false) {
 		return
 	}
-	body, bad := readBody(r)
+	body, bad := readBody(nil, r)
 	if bad == nil && !gjson.ValidBytes(body) {
 		bad = invalid(codeBody, "", "The body is not JSON.")
 	}

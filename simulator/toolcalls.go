@@ -16,7 +16,7 @@ import (
 type callReader struct {
 	tools []engine.Tool
 	one   bool // at most one call; what follows it is left out
-	newID func() string
+	newID func(prefix string) string
 
 	state   callState
 	pending string         // not decided yet, or not yet to be said
@@ -68,7 +68,7 @@ func (r *callReader) read(text string, tokens []engine.Token, last bool) (list [
 			name, end, possible := callStart(r.pending, r.tools)
 			switch {
 			case name != "":
-				list = append(list, said{call: r.calls, id: "call_" + r.newID(), name: name})
+				list = append(list, said{call: r.calls, id: r.newID("call_"), name: name})
 				r.calls++
 				r.pending, r.tokens = r.pending[end:], nil
 				r.state, r.depth = inArguments, 0

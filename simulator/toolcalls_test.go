@@ -28,7 +28,7 @@ func TestCallReader(t *testing.T) {
 		{``, ``, ``},
 	} {
 		for size := 1; size <= len(c.said)+1; size++ {
-			r := callReader{tools: tools, newID: func() string { return "x" }}
+			r := callReader{tools: tools, newID: func(prefix string) string { return prefix + "x" }}
 			text, calls := "", ""
 			for i := 0; i == 0 || i < len(c.said); i += size {
 				end := min(i+size, len(c.said))

@@ -18,7 +18,7 @@ const mostTools = 128
 var functionName = regexp.MustCompile(`^[a-zA-Z0-9_-]{1,64}$`)
 
 // typedTools reads what the model may call (clauses TOO-001 to TOO-003).
-func typedTools(p parameter, v gjson.Result, wrong func() *refusal) (any, *refusal) {
+func typedTools(p *parameter, v gjson.Result, wrong func() *refusal) (any, *refusal) {
 	list, bad := listOf(p, v, wrong, "tool", typedTool)
 	if bad != nil {
 		return nil, bad
@@ -120,7 +120,7 @@ func checkSchema(where string, v gjson.Result, depth int) *refusal {
 
 // typedToolChoice reads none, auto, required, or the name of a function, which
 // comes back with a colon before it.
-func typedToolChoice(p parameter, v gjson.Result, wrong func() *refusal) (any, *refusal) {
+func typedToolChoice(p *parameter, v gjson.Result, wrong func() *refusal) (any, *refusal) {
 	if v.Type == gjson.String {
 		if !slices.Contains([]string{"none", "auto", "required"}, v.Str) {
 			return nil, wrong()

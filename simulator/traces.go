@@ -209,7 +209,7 @@ func (c *call) texts() []attribute.KeyValue {
 			in = append(in, spanMessage{Role: m.Role, Parts: []spanPart{{"text", m.Content}}})
 		}
 	} else if c.values.defaults != nil {
-		for _, prompt := range c.inputs() {
+		for prompt := range c.inputs {
 			in = append(in, spanMessage{Role: "user", Parts: []spanPart{{"text", strings.Join(prompt, "")}}})
 		}
 	}

@@ -16,7 +16,7 @@ import (
 // the type that the table gives it; nothing is converted (conflict C05). What
 // is unknown is refused, never ignored (clauses REQ-065, REQ-071).
 func types(c *call) *refusal {
-	c.values = values{defaults: c.route.defaults, list: make([]value, 0, len(c.document)+1)}
+	c.values = values{defaults: c.route.defaults, list: c.room.values[:0]}
 	var at [mostRows]int // of each parameter in the document, from 1
 	for i := range c.document {
 		row := c.route.row(c.document[i].name)
@@ -37,7 +37,7 @@ func types(c *call) *refusal {
 			}
 			continue
 		}
-		x, bad := typed(*p, v)
+		x, bad := typed(p, v)
 		if bad != nil {
 			return bad
 		}
@@ -64,7 +64,7 @@ func unknown(r *route, name string) *refusal {
 }
 
 // typed returns the value of p, of the Go type that values documents.
-func typed(p parameter, v gjson.Result) (any, *refusal) {
+func typed(p *parameter, v gjson.Result) (any, *refusal) {
 	wrong := func() *refusal {
 		return invalid(codeType, p.name, "%s must be %s, got %s.", p.name, p.kind, shown(v))
 	}
@@ -128,7 +128,7 @@ func typed(p parameter, v gjson.Result) (any, *refusal) {
 	panic("simulator: parameter " + p.name + " has no kind")
 }
 
-func typedTexts(p parameter, v gjson.Result, wrong func() *refusal) (any, *refusal) {
+func typedTexts(p *parameter, v gjson.Result, wrong func() *refusal) (any, *refusal) {
 	if v.Type == gjson.String {
 		return []string{v.Str}, nil
 	}
@@ -149,7 +149,7 @@ func typedTexts(p parameter, v gjson.Result, wrong func() *refusal) (any, *refus
 	return list, nil
 }
 
-func typedIntegers(p parameter, v gjson.Result, wrong func() *refusal) (any, *refusal) {
+func typedIntegers(p *parameter, v gjson.Result, wrong func() *refusal) (any, *refusal) {
 	if !v.IsArray() {
 		return nil, wrong()
 	}
@@ -170,7 +170,7 @@ func typedIntegers(p parameter, v gjson.Result, wrong func() *refusal) (any, *re
 
 // typedMessages reads a conversation (clauses CHT-001 to CHT-014). The document
 // types messages as a string, but shows an array of objects (conflict C14).
-func typedMessages(p parameter, v gjson.Result, wrong func() *refusal) (any, *refusal) {
+func typedMessages(p *parameter, v gjson.Result, wrong func() *refusal) (any, *refusal) {
 	if !v.IsArray() {
 		return nil, wrong()
 	}
@@ -218,7 +218,7 @@ func typedMessage(where string, item gjson.Result) (engine.Message, *refusal) {
 }
 
 // typedBias reads what is added to the logits of tokens (REQ-079).
-func typedBias(p parameter, v gjson.Result, wrong func() *refusal) (any, *refusal) {
+func typedBias(p *parameter, v gjson.Result, wrong func() *refusal) (any, *refusal) {
 	if !v.IsObject() {
 		return nil, wrong()
 	}
@@ -248,7 +248,7 @@ func typedBias(p parameter, v gjson.Result, wrong func() *refusal) (any, *refusa
 	return biases, nil
 }
 
-func typedOptions(p parameter, v gjson.Result, wrong func() *refusal) (any, *refusal) {
+func typedOptions(p *parameter, v gjson.Result, wrong func() *refusal) (any, *refusal) {
 	if !v.IsObject() {
 		return nil, wrong()
 	}

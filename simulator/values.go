@@ -42,6 +42,16 @@ func (v values) given(name string) bool {
 	return x != nil && x.given
 }
 
+// anyOf says whether one of these is other than by default.
+func (v values) anyOf(names []string) bool {
+	for _, name := range names {
+		if v.find(name) != nil {
+			return true
+		}
+	}
+	return false
+}
+
 // raw returns a given parameter as it was written.
 func (v values) raw(name string) string {
 	if x := v.find(name); x != nil {

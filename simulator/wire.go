@@ -17,9 +17,15 @@ func (c *call) send(w http.ResponseWriter, body []byte) {
 		}
 	}
 	c.setHeader(w.Header(), jsonType)
-	w.Header()["Content-Length"] = []string{strconv.Itoa(len(body))}
+	if len(body) > lengthWritten {
+		w.Header()["Content-Length"] = []string{strconv.Itoa(len(body))}
+	}
 	_, _ = w.Write(body)
 }
+
+// lengthWritten is how long a body may be for net/http to hold it back until the
+// handler returns, and to write its length then.
+const lengthWritten = 2048
 
 // Values of headers, which all answers share.
 var (
