@@ -284,10 +284,11 @@ func shorten(s string, n int) string {
 	return s[:n] + "…"
 }
 
-// twin is the plain answer of a probe to the same request as the streamed r.
+// twin is the plain answer, of a probe where one is named, to the same request
+// as the streamed r.
 func (c *Case) twin(r *reply, name string) *reply {
 	for _, p := range c.replies {
-		if p.probe == name && p.ok() && len(p.choices()) > 0 && sameRequest(p, r) {
+		if (name == "" || p.probe == name) && p.ok() && !p.streams() && len(p.choices()) > 0 && sameRequest(p, r) {
 			c.look(p)
 			return p
 		}
@@ -295,12 +296,12 @@ func (c *Case) twin(r *reply, name string) *reply {
 	return nil
 }
 
-// sameRequest is whether two requests differ at most in `stream`.
+// sameRequest is whether two requests differ at most in how the answer comes.
 func sameRequest(a, b *reply) bool {
 	members := func(r *reply) map[string]string {
 		m := map[string]string{}
 		r.req.ForEach(func(k, v gjson.Result) bool {
-			if k.Str != "stream" {
+			if k.Str != "stream" && k.Str != "stream_options" {
 				m[k.Str] = v.Raw
 			}
 			return true

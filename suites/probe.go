@@ -48,6 +48,9 @@ type probe struct {
 	hostile bool
 	// bad marks them too, but nothing follows.
 	bad bool
+	// lawful are labels of hostile requests that may be answered, too: such an
+	// answer is judged as any other.
+	lawful []string
 }
 
 // An ask is one request: a prompt and the parameters, and what else is unusual

@@ -7,14 +7,15 @@ import (
 )
 
 // A recording is a request of a real client library, as it was recorded, but
-// that the model is the target's and the answer is kept short.
+// that the model is the target's, and the answer is kept short and greedy, so
+// that one client's can be held against another's.
 type recording struct {
 	clause string // that judges it
 	label  string
 	route  schemas.Route
 	header map[string]string
-	// members follow model, max_tokens and the prompt in the form that clients
-	// send.
+	// members follow model, max_tokens, temperature and the prompt in the form
+	// that clients send.
 	members []string
 	// what the contract does not promise, such as stream_options: a refusal that
 	// names it is right, too.
@@ -37,7 +38,7 @@ var recordings = []recording{
 		members: []string{"messages", helloMessages, "stream", "true", "stream_options", `{"include_usage":true}`}},
 	{clause: "CLI-003", label: "go-openai chat", route: schemas.Chat, header: goOpenAI, members: []string{"messages", helloMessages, "stream", "false"}},
 	{clause: "CLI-003", label: "go-openai completion", route: schemas.Completions, header: goOpenAI, beyond: []string{"best_of", "logprobs"},
-		members: []string{"prompt", `"x"`, "best_of", "2", "logprobs", "3", "n", "1", "stream", "false"}},
+		members: []string{"temperature", "", "prompt", `"x"`, "best_of", "2", "logprobs", "3", "n", "1", "stream", "false"}},
 	{clause: "CLI-003", label: "go-openai stream", route: schemas.Chat, header: map[string]string{"Accept": "text/event-stream", "User-Agent": "Go-http-client/1.1"},
 		members: []string{"messages", helloMessages, "stream", "true"}, stream: true},
 	{clause: "CLI-004", label: "langchaingo chat", route: schemas.Chat, header: langchainGo, full: otherLength, beyond: []string{"max_completion_tokens"},
@@ -80,7 +81,7 @@ func (r recording) ask(f *Facts) ask {
 	for name, v := range r.header {
 		h[name] = []string{v}
 	}
-	members := append([]string{"max_tokens", "8"}, r.members...)
+	members := append([]string{"max_tokens", "8", "temperature", "0"}, r.members...)
 	if f.target.dialect() != DialectAzureInference && f.target.Model == "" {
 		members = append([]string{"model", `"azureai"`}, members...)
 	}

@@ -132,7 +132,7 @@ var reqProbes = append(negativeProbes(reqNegatives),
 			{label: "escaped", wire: wire{raw: []byte(strings.Replace(string(raw), "😀", `\ud83d\ude00`, 1))}},
 		}
 	}},
-	probe{name: "bytes", free: true, hostile: true, asks: func(f *Facts) []ask {
+	probe{name: "bytes", free: true, hostile: true, lawful: []string{"lone surrogate", "NUL", "U+0001"}, asks: func(f *Facts) []ask {
 		var out []ask
 		for _, b := range []struct{ label, inside string }{
 			{"ff fe", "\xff\xfe"}, {"lone surrogate", `\ud800`}, {"NUL", `\u0000`}, {"U+0001", `\u0001`},
@@ -229,7 +229,7 @@ var reqProbes = append(negativeProbes(reqNegatives),
 	probe{name: "temperature.azure", dialects: []string{DialectAzureInference}, asks: edits(each("temperature", "1.5")...)},
 	probe{name: "n.huge", bad: true, tests: []string{"n"}, once: true, asks: edits(set("n", "100000", "max_tokens", "1", "temperature", "1").called("100000"))},
 	probe{name: "n.greedy", tests: []string{"n"}, asks: edits(set("n", "2", "temperature", "0", "max_tokens", "8").called("2"))},
-	probe{name: "penalties", free: true, tests: []string{"presence_penalty", "frequency_penalty"}, hostile: true, asks: func(f *Facts) []ask {
+	probe{name: "penalties", free: true, tests: []string{"presence_penalty", "frequency_penalty"}, hostile: true, lawful: penaltyEnds, asks: func(f *Facts) []ask {
 		var out []ask
 		for _, e := range penaltyEdits(f) {
 			out = append(out, e.ask(f))
@@ -292,7 +292,7 @@ var flags = []edit{
 
 // Values of stream: right ones (REQ-031), texts (REQ-032) and numbers (REQ-033).
 var (
-	streamKinds   = each("stream", "true", "false", "null")
+	streamKinds   = []edit{greedyStream("true"), greedyStream("false"), greedyStream("null")}
 	streamTexts   = each("stream", `"True"`, `"false"`)
 	streamNumbers = each("stream", "2", "0", "1")
 )
@@ -316,6 +316,15 @@ func edits(list ...edit) func(*Facts) []ask {
 		return out
 	}
 }
+
+// greedyStream sends a value of stream at temperature 0: the text is the same
+// for all.
+func greedyStream(value string) edit {
+	return set("stream", value, "temperature", "0").called("stream " + value)
+}
+
+// penaltyEnds are the labels of what a penalty may be.
+var penaltyEnds = []string{"presence_penalty -2", "presence_penalty 2", "frequency_penalty -2", "frequency_penalty 2"}
 
 // penaltyEdits are the ends of the penalties' range, and what lies outside.
 func penaltyEdits(f *Facts) []edit {

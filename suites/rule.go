@@ -251,7 +251,7 @@ func (r *reply) broken() bool {
 // answer says is nobody's.
 func (c *Case) answerable(r *reply) bool {
 	if p := probeByName[r.probe]; p != nil && (p.hostile || p.bad) {
-		return false
+		return slices.Contains(p.lawful, r.label)
 	}
 	if r.probe != "matrix" {
 		return true

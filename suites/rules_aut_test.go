@@ -118,4 +118,6 @@ var errFaults = []fault{
 	{clause: "ERR-021", probe: "bad.numbers", label: "n 0", from: `n is bad`, to: `n is ba`},
 	{clause: "ERR-021", probe: "bad.numbers", label: "n 0", from: `"code":null`, to: `"code":"x"`},
 	{clause: "ERR-021", probe: "bad.numbers", label: "n 0", from: `"param":"n"`, to: `"param":""`},
+	{clause: "ERR-021", probe: "bad.numbers", label: "max_tokens true", edit: refusedWith(`{"error":{"message":"bad","type":"invalid_request_error","param":"max_tok","code":null}}`)},
+	{clause: "ERR-021", probe: "auth.forms", label: "query", edit: refusedWith(`{"error":{"type":"a","param":null,"code":"b"}}`)},
 }

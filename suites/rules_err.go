@@ -192,8 +192,7 @@ const enoughRefusals = 20
 func uniform(c *Case) {
 	rs := slices.Concat(c.elsewhere[schemas.Completions], c.elsewhere[schemas.Chat])
 	rs = slices.DeleteFunc(rs, func(r *reply) bool {
-		own := strings.HasSuffix(r.Request.URL, c.Facts.target.path(r.route)) // not that of another dialect, or none
-		return !own || r.status() < 400 || !r.doc.Get("error").IsObject()
+		return !c.Facts.target.serves(r) || r.status() < 400 || !r.doc.Get("error").IsObject()
 	})
 	if len(c.look(rs...)) < enoughRefusals {
 		c.inconclusive("only %d refusals came, too few to say what is usual", len(rs))
@@ -262,16 +261,20 @@ func sameFault(c *Case, rs []*reply) {
 	}
 }
 
-// wholeWords expects that no message, type or code breaks off in the middle of a
-// word that another refusal of the same status has whole.
+// wholeWords expects that no message, type, param or code breaks off in the
+// middle of a word that another refusal of the same status has whole. A param
+// that the request has is whole.
 func wholeWords(c *Case, rs []*reply) {
-	for _, name := range []string{"message", "type", "code"} {
+	for _, name := range []string{"message", "type", "param", "code"} {
 		texts, order := make([]string, len(rs)), make([]int, len(rs))
 		for i, r := range rs {
 			texts[i], order[i] = r.doc.Get("error."+name).String(), i
 		}
 		slices.SortFunc(order, func(a, b int) int { return strings.Compare(texts[a], texts[b]) })
 		for k, i := range order {
+			if name == "param" && rs[i].req.Get(texts[i]).Exists() {
+				continue
+			}
 			last, _ := utf8.DecodeLastRuneInString(texts[i])
 			for _, j := range order[k+1:] { // what begins with this text follows it
 				rest, goesOn := strings.CutPrefix(texts[j], texts[i])

@@ -68,11 +68,8 @@ func (r *reply) topK() int {
 func (c *Case) entries(name string, f func(r *reply, where string, choice, lp gjson.Result)) {
 	any := false
 	for _, r := range c.allAnswers() {
-		if !r.wantsLogprobs() {
-			continue
-		}
 		for i, ch := range r.choices() {
-			if lp := ch.Get("logprobs"); lp.Get(name).IsArray() || name == "text_offset" && lp.Get("text_offsets").IsArray() {
+			if lp := ch.Get("logprobs"); r.wantsLogprobs() && hasArray(lp, name) {
 				any = true
 				f(r, fmt.Sprintf("choices.%d.logprobs", i), ch, lp)
 			}
@@ -85,6 +82,30 @@ func (c *Case) entries(name string, f func(r *reply, where string, choice, lp gj
 	default:
 		c.inconclusive("no answer carries logprobs.%s (LOG-002)", name)
 	}
+}
+
+// everyEntry calls f with those of the chunks of streams, too.
+func (c *Case) everyEntry(name string, f func(r *reply, where string, lp gjson.Result)) {
+	c.entries(name, func(r *reply, where string, _, lp gjson.Result) { f(r, where, lp) })
+	for _, r := range c.replies {
+		if !r.ok() || r.stream == nil || !r.wantsLogprobs() || !c.answerable(r) {
+			continue
+		}
+		c.look(r)
+		for _, ck := range r.chunks {
+			for i, ch := range ck.doc.Get("choices").Array() {
+				if lp := ch.Get("logprobs"); hasArray(lp, name) {
+					f(r, fmt.Sprintf("%s, choices.%d.logprobs", event(ck.event), i), lp)
+				}
+			}
+		}
+	}
+}
+
+// hasArray is whether log probabilities hold the array of that name, offsets by
+// either of theirs.
+func hasArray(lp gjson.Result, name string) bool {
+	return lp.Get(name).IsArray() || name == "text_offset" && lp.Get("text_offsets").IsArray()
 }
 
 func notAskedFor(c *Case) {
@@ -154,7 +175,7 @@ func offsetName(c *Case) {
 }
 
 func equallyLong(c *Case) {
-	c.entries("tokens", func(r *reply, where string, _, lp gjson.Result) {
+	c.everyEntry("tokens", func(r *reply, where string, lp gjson.Result) {
 		want := len(lp.Get("tokens").Array())
 		for _, name := range fourArrays {
 			if name == "top_logprobs" && !lp.Get(name).IsArray() || name == "text_offset" && array(lp, name) == nil {
@@ -184,7 +205,7 @@ func entryPerToken(c *Case) {
 }
 
 func finiteLogprobs(c *Case) {
-	c.entries("token_logprobs", func(r *reply, where string, _, lp gjson.Result) {
+	c.everyEntry("token_logprobs", func(r *reply, where string, lp gjson.Result) {
 		for i, v := range lp.Get("token_logprobs").Array() {
 			if v.Type != gjson.Number || math.IsInf(v.Num, 0) || v.Num > 1e-6 {
 				c.fail(r, fmt.Sprintf("%s.token_logprobs.%d", where, i), "a finite number of at most 0", show(v))
@@ -224,7 +245,7 @@ func covers(tokens, text string) bool {
 }
 
 func atMostK(c *Case) {
-	c.entries("top_logprobs", func(r *reply, where string, _, lp gjson.Result) {
+	c.everyEntry("top_logprobs", func(r *reply, where string, lp gjson.Result) {
 		for i, top := range lp.Get("top_logprobs").Array() {
 			if n := len(top.Map()); n < 1 || n > r.topK()+1 {
 				c.fail(r, fmt.Sprintf("%s.top_logprobs.%d", where, i), fmt.Sprintf("1 to %d tokens, logprobs is %d", r.topK()+1, r.topK()), fmt.Sprintf("%d", n))
@@ -236,7 +257,7 @@ func atMostK(c *Case) {
 // positions calls f with the token, its value and the alternatives of each
 // position that has all three.
 func (c *Case) positions(f func(r *reply, where, token string, value float64, top map[string]gjson.Result)) {
-	c.entries("top_logprobs", func(r *reply, where string, _, lp gjson.Result) {
+	c.everyEntry("top_logprobs", func(r *reply, where string, lp gjson.Result) {
 		tokens, values, tops := lp.Get("tokens").Array(), lp.Get("token_logprobs").Array(), lp.Get("top_logprobs").Array()
 		for i := range min(len(tokens), len(values), len(tops)) {
 			if tops[i].IsObject() && values[i].Type == gjson.Number {

@@ -12,6 +12,11 @@ var rspFaults = []fault{
 	{clause: "RSP-001", probe: "control", edit: func(t *transcript) { t.body += "{}" }},
 	{clause: "RSP-001", probe: "control", edit: func(t *transcript) { t.header.Set("Content-Type", "text/plain") }},
 	{clause: "RSP-002", probe: "control", from: `"usage"`, to: `"used"`},
+	{clause: "RSP-002", probe: "penalties", label: "presence_penalty 2", from: `"object":"text_completion",`, to: ``},
+	{clause: "RSP-002", probe: "bytes", label: "NUL", edit: func(t *transcript) {
+		accept200(t)
+		t.body = strings.Replace(t.body, `"object":"text_completion",`, "", 1)
+	}},
 	{clause: "RSP-003", dialect: DialectOpenAI, probe: "control", from: `"model"`, to: `"modal"`},
 	{clause: "RSP-024", dialect: azure, probe: "n3", edit: func(t *transcript) { t.header.Del("X-Ms-Request-Id") }},
 	{clause: "RSP-025", dialect: azure, probe: "extra", label: "known", edit: func(t *transcript) { t.header.Del("X-Ms-Client-Request-Id") }},

@@ -544,7 +544,7 @@ func TestAnswerToABadRequestIsOneFail(t *testing.T) {
 		for i, x := range g.transcripts {
 			p := probeByName[x.probe]
 			row := slices.ContainsFunc(rowsOf(g.facts), func(r row) bool { return r.outlook == refusedTogether && r.label() == x.label })
-			if p == nil || !p.hostile && !p.bad && !row {
+			if p == nil || !p.hostile && !p.bad && !row || slices.Contains(p.lawful, x.label) {
 				continue
 			}
 			// No choice, no usage, an unknown reason: nothing that an answer may be.

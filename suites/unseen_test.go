@@ -14,8 +14,6 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/tidwall/gjson"
-
 	"github.com/touchstone-llm/touchstone/exchange"
 	"github.com/touchstone-llm/touchstone/reports"
 	"github.com/touchstone-llm/touchstone/schemas"
@@ -212,24 +210,11 @@ func (p *replayer) alone(r *reply) bool {
 	}
 	same := 0
 	for _, o := range p.record {
-		if o.route == r.route && o.ok() && o.question() == r.question() {
+		if o.route == r.route && o.ok() && sameRequest(o, r) {
 			same++
 		}
 	}
 	return same < 2
-}
-
-// question is what a request asks for, streamed or not.
-func (r *reply) question() string {
-	var asked []string
-	r.req.ForEach(func(k, v gjson.Result) bool {
-		if k.Str != "stream" && k.Str != "stream_options" {
-			asked = append(asked, k.Raw+" "+v.Raw)
-		}
-		return true
-	})
-	slices.Sort(asked)
-	return strings.Join(asked, "\n")
 }
 
 // answersOf says what kind of answer a reply is.
@@ -298,6 +283,9 @@ func TestUnseen(t *testing.T) {
 					if one.Example, one.Reason = r.ID, why; why != "" {
 						sum.Explained++
 					}
+					if testing.Verbose() { // which ones, to look at
+						t.Logf("unseen: %s %s, %s, %s", c.part, c.way, where, r.ID)
+					}
 				}
 				mu.Unlock()
 			}
@@ -327,8 +315,8 @@ func TestUnseen(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	if most := sum.Corruptions * 3 / 100; sum.Unseen-sum.Explained > most {
-		t.Errorf("%d go unseen without a reason, more than 3 %%", sum.Unseen-sum.Explained)
+	if most := sum.Corruptions * 3 / 100; sum.Unseen > most {
+		t.Errorf("%d go unseen, more than 3 %%", sum.Unseen)
 	}
 }
 
