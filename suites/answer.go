@@ -288,7 +288,7 @@ func shorten(s string, n int) string {
 // as the streamed r.
 func (c *Case) twin(r *reply, name string) *reply {
 	for _, p := range c.replies {
-		if (name == "" || p.probe == name) && p.ok() && !p.streams() && len(p.choices()) > 0 && sameRequest(p, r) {
+		if (p.probe == name || name == "" && !slices.Contains(comparedElsewhere, p.probe)) && p.ok() && !p.streams() && len(p.choices()) > 0 && sameRequest(p, r) {
 			c.look(p)
 			return p
 		}

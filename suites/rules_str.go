@@ -337,17 +337,22 @@ func (c *Case) pairs(f func(stream, plain *reply)) {
 	}
 }
 
+// comparedElsewhere are probes whose texts are the matter of another clause:
+// answers mixed up (STR-040, DET-013), where an answer ends by default (EOS-003).
+var comparedElsewhere = []string{"together", "det.parallel", "eos.default"}
+
 // streamEqualsPlain compares every greedy stream with a plain answer to the same
 // request that bounds its length: in a long text batching, which changes the last
-// digits of a sum, may tip the scales somewhere. How much of an answer a filter
-// lets through may differ, too (SAF-007).
+// digits of a sum, may tip the scales somewhere. Where a stop ends them is the
+// matter of STP, how much a filter lets through that of SAF-007.
 func streamEqualsPlain(c *Case) {
 	if !c.repeatable() {
 		return
 	}
 	compared := 0
 	for _, s := range c.wholeStreams() {
-		if !s.greedy() || s.number("max_tokens", 0) == 0 || strings.HasPrefix(s.finish(0), "content_filter") {
+		stops := s.req.Get("stop").Exists() || s.req.Get("stop_token_ids").Exists()
+		if !s.greedy() || s.number("max_tokens", 0) == 0 || stops || strings.HasPrefix(s.finish(0), "content_filter") || slices.Contains(comparedElsewhere, s.probe) {
 			continue
 		}
 		p := c.twin(s, "")
