@@ -22,12 +22,14 @@ type httpOptions struct {
 	maxHeader int           // bytes; 0 is Go's
 	grace     time.Duration // for requests in flight at the end; 0 is 5 s
 	draining  func()        // is told of the end
+	// connContext is that of the [http.Server].
+	connContext func(context.Context, net.Conn) context.Context
 }
 
 // serveUntil serves until ctx ends, then lets requests in flight finish. HTTP/2
 // is spoken beside HTTP/1.1, without TLS by clients that know it beforehand.
 func serveUntil(ctx context.Context, l net.Listener, h http.Handler, o httpOptions) error {
-	server := &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 3 * time.Minute, MaxHeaderBytes: o.maxHeader, TLSConfig: o.tls, Protocols: new(http.Protocols)}
+	server := &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 3 * time.Minute, MaxHeaderBytes: o.maxHeader, TLSConfig: o.tls, Protocols: new(http.Protocols), ConnContext: o.connContext}
 	server.Protocols.SetHTTP1(true)
 	server.Protocols.SetHTTP2(true)
 	server.Protocols.SetUnencryptedHTTP2(true)

@@ -302,6 +302,11 @@ func (s *Server) Reload(list []Endpoint) error {
 	if err != nil {
 		return fmt.Errorf("simulator: %w", err)
 	}
+	paced := false
+	for d := range fresh.all {
+		paced = paced || d.pacer != nil
+	}
+	s.paced.Store(paced)
 	s.mu.Lock()
 	old := s.endpoints
 	s.endpoints = fresh

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.opentelemetry.io/otel/trace"
@@ -100,6 +101,7 @@ type Server struct {
 	places      *semaphore.Weighted // nil: no limit
 	mirrors     *semaphore.Weighted
 	background  sync.WaitGroup // mirrored requests
+	paced       atomic.Bool    // some deployment simulates latency
 	live        feed
 
 	reloading sync.Mutex // held while endpoints are made
@@ -239,6 +241,9 @@ func (s *Server) Close() {
 // ServeHTTP answers one request.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	begun := time.Now()
+	if s.paced.Load() {
+		begun = arrival(r.Context(), begun)
+	}
 	sent := recorders.Get().(*recorder)
 	sent.ResponseWriter, sent.begun = w, begun
 	defer func() {
