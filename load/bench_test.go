@@ -472,10 +472,11 @@ func timerNoise() []int64 {
 	wg.Add(1)
 	go func() {
 		defer wg.Done()
-		pacer{}.start()
+		var p pacer
+		p.start()
 		for range 500 {
 			from := time.Now()
-			pacer{}.pause(time.Millisecond)
+			p.pause(time.Millisecond)
 			v = append(v, int64(time.Since(from)-time.Millisecond))
 		}
 	}()

@@ -45,6 +45,9 @@ type h1conn struct {
 	got   bool          // something has come since the request
 }
 
+// mostHead is how long a header may be.
+const mostHead = 1 << 20
+
 var errLongHeader = errors.New("the response header is longer than 1 MiB")
 
 func (c *h1conn) Read(p []byte) (int, error) {
@@ -92,9 +95,62 @@ func newH1(u *url.URL, o HTTPOptions, dialer *net.Dialer, config *tls.Config) *h
 // that fails on a connection used before, with no byte of an answer, was met
 // by a server that was closing it, and is sent once more on a new one.
 func (t *h1) RoundTrip(req *http.Request) (*http.Response, error) {
+	return t.roundTrip(req, t.take(), nil)
+}
+
+// A started request is written to a connection that was idle, as far as that was
+// possible at once.
+type started struct {
+	t    *h1
+	c    *h1conn
+	at   int64  // when
+	left []byte // not written yet
+	err  error
+}
+
+// A ready connection writes what can be written without waiting.
+type ready interface {
+	writeNow(p ...[]byte) (int, error)
+}
+
+// start writes a request without waiting for anything. It returns nil if there is
+// no connection by which that can be done.
+func (t *h1) start(head, body []byte, now func() int64) *started {
+	c := t.take()
+	if c == nil {
+		return nil
+	}
+	w, ok := c.Conn.(ready)
+	if !ok {
+		t.mu.Lock()
+		t.idle = append(t.idle, c)
+		t.mu.Unlock()
+		return nil
+	}
+	s := &started{t: t, c: c, at: now()}
+	c.got, c.head = false, mostHead
+	n, err := w.writeNow(head, body)
+	switch s.err = err; {
+	case n < len(head):
+		s.left = slices.Concat(head[n:], body)
+	default:
+		s.left = body[n-len(head):]
+	}
+	return s
+}
+
+// goOn writes the rest of a request and reads the header of its response, as
+// RoundTrip does.
+func (s *started) goOn(req *http.Request) (*http.Response, error) {
+	return s.t.roundTrip(req, s.c, s)
+}
+
+// roundTrip tries c, an idle connection, if there is one. On that the request
+// may be started.
+func (t *h1) roundTrip(req *http.Request, c *h1conn, begun *started) (*http.Response, error) {
 	ctx := req.Context()
-	for c := t.take(); c != nil; c = nil {
-		resp, err := t.do(ctx, c, req, true)
+	if c != nil {
+		resp, err := t.do(ctx, c, req, true, begun)
 		if err == nil || c.got || ctx.Err() != nil {
 			return resp, err
 		}
@@ -104,11 +160,11 @@ func (t *h1) RoundTrip(req *http.Request) (*http.Response, error) {
 		}
 		req.Body = body
 	}
-	c, err := t.dial(ctx)
+	fresh, err := t.dial(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return t.do(ctx, c, req, false)
+	return t.do(ctx, fresh, req, false, nil)
 }
 
 func (t *h1) dial(ctx context.Context) (*h1conn, error) {
@@ -138,7 +194,7 @@ func (t *h1) dial(ctx context.Context) (*h1conn, error) {
 	return &h1conn{Conn: conn}, nil
 }
 
-func (t *h1) do(ctx context.Context, c *h1conn, req *http.Request, reused bool) (*http.Response, error) {
+func (t *h1) do(ctx context.Context, c *h1conn, req *http.Request, reused bool, begun *started) (*http.Response, error) {
 	// A connection is closed under whoever reads from it when ctx ends.
 	stop := context.AfterFunc(ctx, func() { c.Close() })
 	fail := func(err error) (*http.Response, error) {
@@ -150,18 +206,24 @@ func (t *h1) do(ctx context.Context, c *h1conn, req *http.Request, reused bool) 
 	if trace != nil {
 		trace.GotConn(httptrace.GotConnInfo{Conn: c.Conn, Reused: reused})
 	}
-	c.got, c.head = false, 1<<20
-	w := h1writers.Get().(*bufio.Writer)
-	w.Reset(c.Conn)
-	if trace != nil {
-		trace.WroteHeaders()
+	var err error
+	if begun != nil {
+		if err = begun.err; err == nil && len(begun.left) > 0 {
+			_, err = c.Conn.Write(begun.left)
+		}
+	} else {
+		c.got, c.head = false, mostHead
+		w := h1writers.Get().(*bufio.Writer)
+		w.Reset(c.Conn)
+		if trace != nil {
+			trace.WroteHeaders()
+		}
+		if err = req.Write(w); err == nil {
+			err = w.Flush()
+		}
+		w.Reset(nil)
+		h1writers.Put(w)
 	}
-	err := req.Write(w)
-	if err == nil {
-		err = w.Flush()
-	}
-	w.Reset(nil)
-	h1writers.Put(w)
 	c.r = h1readers.Get().(*bufio.Reader)
 	c.r.Reset(c)
 	werr := err // a server may answer before it has read all, and close

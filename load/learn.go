@@ -29,7 +29,7 @@ func Learn(ctx context.Context, t Target, h HTTPOptions, timeout time.Duration, 
 	defer s.analyst.close()
 	ask := func(q *Request) *Record {
 		rec := &Record{}
-		rd := s.send(ctx, q, rec, true)
+		rd := s.send(ctx, q, rec, true, nil)
 		<-rd.ended
 		rec.Message = s.redact.clean(rec.Message)
 		return rec

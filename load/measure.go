@@ -90,7 +90,7 @@ func newSession(ctx context.Context, job *Job) (*session, error) {
 
 func (j *Job) config(m *Mix) *Config {
 	c := &Config{URL: j.Target.URL, Dialect: j.Target.Dialect, Model: j.Target.Model, Seed: j.Seed, Work: m.Works(), HTTP: j.HTTP.Version,
-		Reuse: !j.HTTP.NoReuse, Timeout: j.Timeout.Seconds(), Drain: j.Drain.Seconds(), Features: m.Features(), Pacing: "sleep"}
+		Reuse: !j.HTTP.NoReuse, Timeout: j.Timeout.Seconds(), Drain: j.Drain.Seconds(), Features: m.Features(), Pacing: "sleep, and wake early by what sleeps are late"}
 	if c.HTTP == "" {
 		c.HTTP = "1.1"
 	}
@@ -98,7 +98,7 @@ func (j *Job) config(m *Mix) *Config {
 		c.Timeout = defaultTimeout.Seconds()
 	}
 	if j.Spin > 0 {
-		c.Pacing = fmt.Sprintf("sleep, then spin for %s", j.Spin)
+		c.Pacing = fmt.Sprintf("sleep, and wake early by what sleeps are late and by %s", j.Spin)
 	}
 	if j.SLO != nil {
 		c.SLO = j.SLO.Text

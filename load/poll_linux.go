@@ -256,6 +256,26 @@ func (c *polled) Write(p []byte) (n int, err error) {
 	return n, nil
 }
 
+// writeNow writes what there is room for, and waits for none.
+func (c *polled) writeNow(p ...[]byte) (int, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return 0, c.failed("write", net.ErrClosed)
+	}
+	for {
+		switch n, err := unix.Writev(c.fd, p); err {
+		case nil:
+			return n, nil
+		case unix.EAGAIN:
+			return 0, nil
+		case unix.EINTR:
+		default:
+			return 0, c.failed("write", err)
+		}
+	}
+}
+
 // failed makes an error as the net package does.
 func (c *polled) failed(op string, err error) error {
 	var errno unix.Errno

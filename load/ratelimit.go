@@ -107,7 +107,7 @@ func (c *rateCheck) note(format string, a ...any) {
 // ask sends the next request and waits for its record.
 func (c *rateCheck) ask(ctx context.Context, index int) *Record {
 	rec := &Record{Index: index}
-	rd := c.send(ctx, c.mix.Request(index, -1), rec, true)
+	rd := c.send(ctx, c.mix.Request(index, -1), rec, true, nil)
 	<-rd.ended
 	rec.Message = c.redact.clean(rec.Message)
 	return rec

@@ -182,19 +182,33 @@ func (d *driver) record(index int, intended int64) *Record {
 
 // A call is a request that is due.
 type call struct {
-	q   *Request
-	rec *Record
+	q       *Request
+	rec     *Record
+	started *started // nil: it has not been written yet
 }
+
+// mostBehind is how late the pacer may be and still write requests itself. Beyond
+// that others do, so that more cores than its own take part.
+const mostBehind = int64(200 * time.Microsecond)
 
 // open sends each request when the schedule says.
 func (d *driver) open(ctx, flight context.Context) {
 	// Requests are made ready ahead of time, so that none waits for its JSON.
-	ready := make(chan *Request, 512)
+	type prepared struct {
+		q    *Request
+		head []byte // nil: a worker writes it
+	}
+	ready := make(chan prepared, 512)
+	direct, _ := d.client.(*h1)
 	go func() {
 		defer close(ready)
 		for _, slot := range d.plan.Slots {
+			p := prepared{q: d.mix.Request(slot.Index, slot.Row)}
+			if direct != nil {
+				p.head = d.head(p.q)
+			}
 			select {
-			case ready <- d.mix.Request(slot.Index, slot.Row):
+			case ready <- p:
 			case <-ctx.Done():
 				return
 			}
@@ -205,10 +219,10 @@ func (d *driver) open(ctx, flight context.Context) {
 	paced := make(chan struct{})
 	go func() {
 		defer close(paced)
-		pace := pacer{d.o.Spin}
+		pace := pacer{spin: d.o.Spin}
 		pace.start()
 		for _, slot := range d.plan.Slots {
-			q, ok := <-ready
+			p, ok := <-ready
 			if !ok {
 				return
 			}
@@ -219,10 +233,14 @@ func (d *driver) open(ctx, flight context.Context) {
 			}
 			sent++
 			d.flying.Add(1)
+			c := call{q: p.q, rec: rec}
+			if p.head != nil && d.now() < at+mostBehind {
+				c.started = direct.start(p.head, p.q.Body, d.now)
+			}
 			select {
-			case calls <- call{q, rec}:
+			case calls <- c:
 			default:
-				go d.work(flight, calls, call{q, rec})
+				go d.work(flight, calls, c)
 			}
 		}
 		// The stage lasts as long as it was to, even if its last gap is long.
@@ -242,7 +260,7 @@ func (d *driver) open(ctx, flight context.Context) {
 // goroutine that has grown its stack is used again.
 func (d *driver) work(ctx context.Context, calls <-chan call, c call) {
 	for {
-		d.converse(ctx, c.q, c.rec)
+		d.converse(ctx, c.q, c.rec, c.started)
 		d.flying.Done()
 		var ok bool
 		if c, ok = <-calls; !ok {
@@ -251,10 +269,12 @@ func (d *driver) work(ctx context.Context, calls <-chan call, c call) {
 	}
 }
 
-// converse sends a request and, of a conversation, those that follow from it.
-func (d *driver) converse(ctx context.Context, q *Request, rec *Record) {
+// converse sends a request, which may be started, and, of a conversation, those
+// that follow from it.
+func (d *driver) converse(ctx context.Context, q *Request, rec *Record, begun *started) {
 	for {
-		rd := d.send(ctx, q, rec, q.Turn > 0)
+		rd := d.send(ctx, q, rec, q.Turn > 0, begun)
+		begun = nil
 		if q.Turn == 0 {
 			return
 		}
@@ -358,7 +378,7 @@ func (d *driver) user(sending, flight context.Context, u int, end int64, leave f
 		if left == 0 {
 			leave() // with its last request; the others go on
 		}
-		d.converse(flight, q, d.record(index, 0))
+		d.converse(flight, q, d.record(index, 0), nil)
 		think := d.plan.Think.draw(newRandom(d.mix.seed, forThink, uint64(index)))
 		if think > 0 && !sleepUntil(sending, d.now()+int64(seconds(think)), d.now) {
 			return

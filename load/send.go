@@ -67,23 +67,28 @@ func newSender(t Target, o HTTPOptions, timeout time.Duration) (*sender, error) 
 	return s, nil
 }
 
-// send sends one request and reads its response. The record is complete when
+// send sends one request, unless it is started, and reads its response. The record is complete when
 // the analyst has called finish with the reading; if wantText is set, the
 // reading's ended is closed then.
-func (s *sender) send(ctx context.Context, q *Request, rec *Record, wantText bool) *reading {
+func (s *sender) send(ctx context.Context, q *Request, rec *Record, wantText bool, begun *started) *reading {
 	rd := &reading{rec: rec, wantText: wantText || s.count != nil, count: s.count, finish: s.finish}
 	if wantText {
 		rd.ended = make(chan struct{})
 	}
-	rec.Begun = s.now()
+	tl := timeline{now: s.now}
+	if begun != nil {
+		rec.Begun = begun.at
+		tl.sent.Store(begun.at)
+	} else {
+		rec.Begun = s.now()
+	}
 	rec.Work, rec.Stream, rec.Turn = q.Work.Name, q.Stream, q.Turn
 	rec.AskedPrompt, rec.AskedOutput = q.AskedPrompt, q.AskedOutput
 	s.live.begin()
 
 	ctx, cancel := context.WithCancelCause(ctx)
 	deadline := time.AfterFunc(s.timeout, func() { cancel(errTimeout) })
-	tl := timeline{now: s.now}
-	err := s.roundTrip(httptrace.WithClientTrace(ctx, tl.trace()), cancel, q, rec, rd, &tl)
+	err := s.roundTrip(httptrace.WithClientTrace(ctx, tl.trace()), cancel, q, rec, rd, &tl, begun)
 	deadline.Stop()
 	if rec.End == 0 {
 		rec.End = s.now()
@@ -111,13 +116,38 @@ func (s *sender) send(ctx context.Context, q *Request, rec *Record, wantText boo
 	return rd
 }
 
-func (s *sender) roundTrip(ctx context.Context, cancel context.CancelCauseFunc, q *Request, rec *Record, rd *reading, tl *timeline) error {
+func (s *sender) request(ctx context.Context, q *Request) (*http.Request, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, s.urls[q.Work.Route], bytes.NewReader(q.Body))
+	if err == nil {
+		req.Header = s.header
+	}
+	return req, err
+}
+
+// head is what goes before the body, nil if it cannot be said.
+func (s *sender) head(q *Request) []byte {
+	var b bytes.Buffer
+	req, err := s.request(context.Background(), q)
+	if err == nil {
+		err = req.Write(&b)
+	}
+	if err != nil {
+		return nil
+	}
+	return bytes.Clone(b.Bytes()[:b.Len()-len(q.Body)])
+}
+
+func (s *sender) roundTrip(ctx context.Context, cancel context.CancelCauseFunc, q *Request, rec *Record, rd *reading, tl *timeline, begun *started) error {
+	req, err := s.request(ctx, q)
 	if err != nil {
 		return err
 	}
-	req.Header = s.header
-	resp, err := s.client.RoundTrip(req)
+	var resp *http.Response
+	if begun != nil {
+		resp, err = begun.goOn(req)
+	} else {
+		resp, err = s.client.RoundTrip(req)
+	}
 	tl.fill(rec)
 	if err != nil {
 		return err
