@@ -451,8 +451,12 @@ func sameDefault(c *Case) {
 	if n, ok := r.completionTokens(); ok {
 		c.note("without max_tokens %d tokens came", n)
 	}
-	if a, b := r.firstText(), s.streamText(0); a != b {
+	switch a, b := r.firstText(), s.streamText(0); {
+	case a == b:
+	case strings.HasPrefix(a, b) || strings.HasPrefix(b, a):
 		c.fail(s, "text", fmt.Sprintf("%d characters, as without stream", len(a)), fmt.Sprintf("%d characters", len(b)))
+	default: // batching, which changes the last digits of a sum, tipped the scales in a long text
+		c.inconclusive("the two texts part before either ends: their lengths say nothing")
 	}
 }
 

@@ -138,7 +138,7 @@ var reqFaults = append(negativeFaults(reqNegatives), []fault{
 	{clause: "REQ-032", probe: "stream.values", label: `stream "True"`, edit: accept200},
 	{clause: "REQ-033", probe: "stream.values", label: "stream 2", edit: accept200},
 	{clause: "REQ-034", probe: "default.length", label: "plain", from: `"completion_tokens":16`, to: `"completion_tokens":256`},
-	{clause: "REQ-035", route: schemas.Chat, probe: "default.length", label: "stream", edit: another},
+	{clause: "REQ-035", route: schemas.Chat, probe: "default.length", label: "stream", from: " w15", to: ""},
 	{clause: "REQ-036", dialect: DialectAzureInference, probe: "default.length", label: "plain", from: `"completion_tokens":16`, to: `"completion_tokens":400`},
 	{clause: "REQ-037", dialect: DialectAzureInference, route: schemas.Chat, probe: "default.null", edit: another},
 	{clause: "REQ-038", probe: "length", from: `"completion_tokens":9`, to: `"completion_tokens":10`},
