@@ -204,7 +204,7 @@ func (d *driver) open(ctx, flight context.Context) {
 		defer close(ready)
 		for _, slot := range d.plan.Slots {
 			p := prepared{q: d.mix.Request(slot.Index, slot.Row)}
-			if direct != nil {
+			if direct != nil && direct.tls == nil && !direct.noReuse {
 				p.head = d.head(p.q)
 			}
 			select {

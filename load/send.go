@@ -67,9 +67,9 @@ func newSender(t Target, o HTTPOptions, timeout time.Duration) (*sender, error) 
 	return s, nil
 }
 
-// send sends one request, unless it is started, and reads its response. The record is complete when
-// the analyst has called finish with the reading; if wantText is set, the
-// reading's ended is closed then.
+// send sends one request, unless it is started, and reads its response. The
+// record is complete when the analyst has called finish with the reading; if
+// wantText is set, the reading's ended is closed then.
 func (s *sender) send(ctx context.Context, q *Request, rec *Record, wantText bool, begun *started) *reading {
 	rd := &reading{rec: rec, wantText: wantText || s.count != nil, count: s.count, finish: s.finish}
 	if wantText {
