@@ -8,7 +8,8 @@ import (
 // an order that depends only on the shapes of the model, never on how many rows
 // are computed together, nor on how many goroutines share the work. Products
 // are rounded before they are added (float32(x*y) forbids the compiler a fused
-// multiply-add), so that every processor computes the same sums.
+// multiply-add), or in one with the sum (addProducts), so that every processor
+// computes the same sums.
 //
 // The inner loops are left out of the race detector's watch (go:norace), which
 // would make them thirty times slower: what they share is decided in matmul and

@@ -4347,21 +4347,120 @@ block12:
 	RET
 
 // func f32x1AVX2(dst *float32, stride int, quants *byte, meta *byte, x *byte, xstride int, blocks int, panels int)
-// Requires: AVX, AVX2, MMX+
+// Requires: AVX, AVX2, FMA3, MMX+
 TEXT ·f32x1AVX2(SB), NOSPLIT, $0-64
 	MOVQ quants+16(FP), AX
 	MOVQ dst+0(FP), CX
 	MOVQ panels+56(FP), DX
 
-panel13:
+many13:
+	CMPQ   DX, $0x00000002
+	JL     last14
+	MOVQ   x+32(FP), BX
+	MOVQ   blocks+48(FP), SI
+	IMUL3Q $0x00000040, SI, DI
+	ADDQ   AX, DI
+	VPXOR  Y0, Y0, Y0
+	VPXOR  Y1, Y1, Y1
+	VPXOR  Y2, Y2, Y2
+	VPXOR  Y3, Y3, Y3
+
+loop16:
+	CMPQ         SI, $0x00000004
+	JL           rest17
+	PREFETCHT0   3072(AX)
+	PREFETCHT0   3136(AX)
+	PREFETCHT0   3200(AX)
+	PREFETCHT0   3264(AX)
+	PREFETCHT0   3072(DI)
+	PREFETCHT0   3136(DI)
+	PREFETCHT0   3200(DI)
+	PREFETCHT0   3264(DI)
+	VMOVUPS      (AX), Y4
+	VMOVUPS      32(AX), Y5
+	VMOVUPS      (DI), Y6
+	VMOVUPS      32(DI), Y7
+	VBROADCASTSS (BX), Y8
+	VFMADD231PS  Y8, Y4, Y0
+	VFMADD231PS  Y8, Y5, Y1
+	VFMADD231PS  Y8, Y6, Y2
+	VFMADD231PS  Y8, Y7, Y3
+	VMOVUPS      64(AX), Y4
+	VMOVUPS      96(AX), Y5
+	VMOVUPS      64(DI), Y6
+	VMOVUPS      96(DI), Y7
+	VBROADCASTSS 4(BX), Y8
+	VFMADD231PS  Y8, Y4, Y0
+	VFMADD231PS  Y8, Y5, Y1
+	VFMADD231PS  Y8, Y6, Y2
+	VFMADD231PS  Y8, Y7, Y3
+	VMOVUPS      128(AX), Y4
+	VMOVUPS      160(AX), Y5
+	VMOVUPS      128(DI), Y6
+	VMOVUPS      160(DI), Y7
+	VBROADCASTSS 8(BX), Y8
+	VFMADD231PS  Y8, Y4, Y0
+	VFMADD231PS  Y8, Y5, Y1
+	VFMADD231PS  Y8, Y6, Y2
+	VFMADD231PS  Y8, Y7, Y3
+	VMOVUPS      192(AX), Y4
+	VMOVUPS      224(AX), Y5
+	VMOVUPS      192(DI), Y6
+	VMOVUPS      224(DI), Y7
+	VBROADCASTSS 12(BX), Y8
+	VFMADD231PS  Y8, Y4, Y0
+	VFMADD231PS  Y8, Y5, Y1
+	VFMADD231PS  Y8, Y6, Y2
+	VFMADD231PS  Y8, Y7, Y3
+	ADDQ         $0x00000100, AX
+	ADDQ         $0x00000100, DI
+	ADDQ         $0x00000010, BX
+	SUBQ         $0x00000004, SI
+	JMP          loop16
+
+rest17:
+	TESTQ        SI, SI
+	JZ           done18
+	VMOVUPS      (AX), Y4
+	VMOVUPS      32(AX), Y5
+	VMOVUPS      (DI), Y6
+	VMOVUPS      32(DI), Y7
+	VBROADCASTSS (BX), Y8
+	VFMADD231PS  Y8, Y4, Y0
+	VFMADD231PS  Y8, Y5, Y1
+	VFMADD231PS  Y8, Y6, Y2
+	VFMADD231PS  Y8, Y7, Y3
+	ADDQ         $0x00000040, AX
+	ADDQ         $0x00000040, DI
+	ADDQ         $0x00000004, BX
+	SUBQ         $0x00000001, SI
+	JMP          rest17
+
+done18:
+	MOVQ    CX, AX
+	VMOVUPS Y0, (AX)
+	MOVQ    CX, AX
+	VMOVUPS Y1, 32(AX)
+	MOVQ    CX, AX
+	VMOVUPS Y2, 64(AX)
+	MOVQ    CX, AX
+	VMOVUPS Y3, 96(AX)
+	MOVQ    DI, AX
+	ADDQ    $0x00000080, CX
+	SUBQ    $0x00000002, DX
+	JMP     many13
+
+last14:
+	TESTQ DX, DX
+	JZ    end15
 	MOVQ  x+32(FP), BX
 	MOVQ  blocks+48(FP), SI
 	VPXOR Y0, Y0, Y0
 	VPXOR Y1, Y1, Y1
 
-loop14:
+loop19:
 	CMPQ         SI, $0x00000004
-	JL           rest15
+	JL           rest20
 	PREFETCHT0   3072(AX)
 	PREFETCHT0   3136(AX)
 	PREFETCHT0   3200(AX)
@@ -4369,155 +4468,347 @@ loop14:
 	VMOVUPS      (AX), Y2
 	VMOVUPS      32(AX), Y3
 	VBROADCASTSS (BX), Y4
-	VMULPS       Y4, Y2, Y2
-	VADDPS       Y2, Y0, Y0
-	VMULPS       Y4, Y3, Y4
-	VADDPS       Y4, Y1, Y1
+	VFMADD231PS  Y4, Y2, Y0
+	VFMADD231PS  Y4, Y3, Y1
 	VMOVUPS      64(AX), Y2
 	VMOVUPS      96(AX), Y3
 	VBROADCASTSS 4(BX), Y4
-	VMULPS       Y4, Y2, Y2
-	VADDPS       Y2, Y0, Y0
-	VMULPS       Y4, Y3, Y4
-	VADDPS       Y4, Y1, Y1
+	VFMADD231PS  Y4, Y2, Y0
+	VFMADD231PS  Y4, Y3, Y1
 	VMOVUPS      128(AX), Y2
 	VMOVUPS      160(AX), Y3
 	VBROADCASTSS 8(BX), Y4
-	VMULPS       Y4, Y2, Y2
-	VADDPS       Y2, Y0, Y0
-	VMULPS       Y4, Y3, Y4
-	VADDPS       Y4, Y1, Y1
+	VFMADD231PS  Y4, Y2, Y0
+	VFMADD231PS  Y4, Y3, Y1
 	VMOVUPS      192(AX), Y2
 	VMOVUPS      224(AX), Y3
 	VBROADCASTSS 12(BX), Y4
-	VMULPS       Y4, Y2, Y2
-	VADDPS       Y2, Y0, Y0
-	VMULPS       Y4, Y3, Y4
-	VADDPS       Y4, Y1, Y1
+	VFMADD231PS  Y4, Y2, Y0
+	VFMADD231PS  Y4, Y3, Y1
 	ADDQ         $0x00000100, AX
 	ADDQ         $0x00000010, BX
 	SUBQ         $0x00000004, SI
-	JMP          loop14
+	JMP          loop19
 
-rest15:
+rest20:
 	TESTQ        SI, SI
-	JZ           done16
+	JZ           done21
 	VMOVUPS      (AX), Y2
 	VMOVUPS      32(AX), Y3
 	VBROADCASTSS (BX), Y4
-	VMULPS       Y4, Y2, Y2
-	VADDPS       Y2, Y0, Y0
-	VMULPS       Y4, Y3, Y4
-	VADDPS       Y4, Y1, Y1
+	VFMADD231PS  Y4, Y2, Y0
+	VFMADD231PS  Y4, Y3, Y1
 	ADDQ         $0x00000040, AX
 	ADDQ         $0x00000004, BX
-	DECQ         SI
-	JMP          rest15
+	SUBQ         $0x00000001, SI
+	JMP          rest20
 
-done16:
-	MOVQ    CX, BX
-	VMOVUPS Y0, (BX)
-	MOVQ    CX, BX
-	VMOVUPS Y1, 32(BX)
+done21:
+	MOVQ    CX, AX
+	VMOVUPS Y0, (AX)
+	MOVQ    CX, AX
+	VMOVUPS Y1, 32(AX)
 	ADDQ    $0x00000040, CX
-	DECQ    DX
-	JNZ     panel13
+	SUBQ    $0x00000001, DX
+
+end15:
 	VZEROUPPER
 	RET
 
 // func f16x1AVX2(dst *float32, stride int, quants *byte, meta *byte, x *byte, xstride int, blocks int, panels int)
-// Requires: AVX, AVX2, F16C, MMX+
+// Requires: AVX, AVX2, F16C, FMA3, MMX+
 TEXT ·f16x1AVX2(SB), NOSPLIT, $0-64
 	MOVQ quants+16(FP), AX
 	MOVQ dst+0(FP), CX
 	MOVQ panels+56(FP), DX
 
-panel17:
+many22:
+	CMPQ   DX, $0x00000002
+	JL     last23
+	MOVQ   x+32(FP), BX
+	MOVQ   blocks+48(FP), SI
+	IMUL3Q $0x00000020, SI, DI
+	ADDQ   AX, DI
+	VPXOR  Y0, Y0, Y0
+	VPXOR  Y1, Y1, Y1
+	VPXOR  Y2, Y2, Y2
+	VPXOR  Y3, Y3, Y3
+
+loop25:
+	CMPQ         SI, $0x00000004
+	JL           rest26
+	PREFETCHT0   3072(AX)
+	PREFETCHT0   3136(AX)
+	PREFETCHT0   3072(DI)
+	PREFETCHT0   3136(DI)
+	VCVTPH2PS    (AX), Y4
+	VCVTPH2PS    16(AX), Y5
+	VCVTPH2PS    (DI), Y6
+	VCVTPH2PS    16(DI), Y7
+	VBROADCASTSS (BX), Y8
+	VFMADD231PS  Y8, Y4, Y0
+	VFMADD231PS  Y8, Y5, Y1
+	VFMADD231PS  Y8, Y6, Y2
+	VFMADD231PS  Y8, Y7, Y3
+	VCVTPH2PS    32(AX), Y4
+	VCVTPH2PS    48(AX), Y5
+	VCVTPH2PS    32(DI), Y6
+	VCVTPH2PS    48(DI), Y7
+	VBROADCASTSS 4(BX), Y8
+	VFMADD231PS  Y8, Y4, Y0
+	VFMADD231PS  Y8, Y5, Y1
+	VFMADD231PS  Y8, Y6, Y2
+	VFMADD231PS  Y8, Y7, Y3
+	VCVTPH2PS    64(AX), Y4
+	VCVTPH2PS    80(AX), Y5
+	VCVTPH2PS    64(DI), Y6
+	VCVTPH2PS    80(DI), Y7
+	VBROADCASTSS 8(BX), Y8
+	VFMADD231PS  Y8, Y4, Y0
+	VFMADD231PS  Y8, Y5, Y1
+	VFMADD231PS  Y8, Y6, Y2
+	VFMADD231PS  Y8, Y7, Y3
+	VCVTPH2PS    96(AX), Y4
+	VCVTPH2PS    112(AX), Y5
+	VCVTPH2PS    96(DI), Y6
+	VCVTPH2PS    112(DI), Y7
+	VBROADCASTSS 12(BX), Y8
+	VFMADD231PS  Y8, Y4, Y0
+	VFMADD231PS  Y8, Y5, Y1
+	VFMADD231PS  Y8, Y6, Y2
+	VFMADD231PS  Y8, Y7, Y3
+	ADDQ         $0x00000080, AX
+	ADDQ         $0x00000080, DI
+	ADDQ         $0x00000010, BX
+	SUBQ         $0x00000004, SI
+	JMP          loop25
+
+rest26:
+	TESTQ        SI, SI
+	JZ           done27
+	VCVTPH2PS    (AX), Y4
+	VCVTPH2PS    16(AX), Y5
+	VCVTPH2PS    (DI), Y6
+	VCVTPH2PS    16(DI), Y7
+	VBROADCASTSS (BX), Y8
+	VFMADD231PS  Y8, Y4, Y0
+	VFMADD231PS  Y8, Y5, Y1
+	VFMADD231PS  Y8, Y6, Y2
+	VFMADD231PS  Y8, Y7, Y3
+	ADDQ         $0x00000020, AX
+	ADDQ         $0x00000020, DI
+	ADDQ         $0x00000004, BX
+	SUBQ         $0x00000001, SI
+	JMP          rest26
+
+done27:
+	MOVQ    CX, AX
+	VMOVUPS Y0, (AX)
+	MOVQ    CX, AX
+	VMOVUPS Y1, 32(AX)
+	MOVQ    CX, AX
+	VMOVUPS Y2, 64(AX)
+	MOVQ    CX, AX
+	VMOVUPS Y3, 96(AX)
+	MOVQ    DI, AX
+	ADDQ    $0x00000080, CX
+	SUBQ    $0x00000002, DX
+	JMP     many22
+
+last23:
+	TESTQ DX, DX
+	JZ    end24
 	MOVQ  x+32(FP), BX
 	MOVQ  blocks+48(FP), SI
 	VPXOR Y0, Y0, Y0
 	VPXOR Y1, Y1, Y1
 
-loop18:
+loop28:
 	CMPQ         SI, $0x00000004
-	JL           rest19
+	JL           rest29
 	PREFETCHT0   3072(AX)
 	PREFETCHT0   3136(AX)
 	VCVTPH2PS    (AX), Y2
 	VCVTPH2PS    16(AX), Y3
 	VBROADCASTSS (BX), Y4
-	VMULPS       Y4, Y2, Y2
-	VADDPS       Y2, Y0, Y0
-	VMULPS       Y4, Y3, Y4
-	VADDPS       Y4, Y1, Y1
+	VFMADD231PS  Y4, Y2, Y0
+	VFMADD231PS  Y4, Y3, Y1
 	VCVTPH2PS    32(AX), Y2
 	VCVTPH2PS    48(AX), Y3
 	VBROADCASTSS 4(BX), Y4
-	VMULPS       Y4, Y2, Y2
-	VADDPS       Y2, Y0, Y0
-	VMULPS       Y4, Y3, Y4
-	VADDPS       Y4, Y1, Y1
+	VFMADD231PS  Y4, Y2, Y0
+	VFMADD231PS  Y4, Y3, Y1
 	VCVTPH2PS    64(AX), Y2
 	VCVTPH2PS    80(AX), Y3
 	VBROADCASTSS 8(BX), Y4
-	VMULPS       Y4, Y2, Y2
-	VADDPS       Y2, Y0, Y0
-	VMULPS       Y4, Y3, Y4
-	VADDPS       Y4, Y1, Y1
+	VFMADD231PS  Y4, Y2, Y0
+	VFMADD231PS  Y4, Y3, Y1
 	VCVTPH2PS    96(AX), Y2
 	VCVTPH2PS    112(AX), Y3
 	VBROADCASTSS 12(BX), Y4
-	VMULPS       Y4, Y2, Y2
-	VADDPS       Y2, Y0, Y0
-	VMULPS       Y4, Y3, Y4
-	VADDPS       Y4, Y1, Y1
+	VFMADD231PS  Y4, Y2, Y0
+	VFMADD231PS  Y4, Y3, Y1
 	ADDQ         $0x00000080, AX
 	ADDQ         $0x00000010, BX
 	SUBQ         $0x00000004, SI
-	JMP          loop18
+	JMP          loop28
 
-rest19:
+rest29:
 	TESTQ        SI, SI
-	JZ           done20
+	JZ           done30
 	VCVTPH2PS    (AX), Y2
 	VCVTPH2PS    16(AX), Y3
 	VBROADCASTSS (BX), Y4
-	VMULPS       Y4, Y2, Y2
-	VADDPS       Y2, Y0, Y0
-	VMULPS       Y4, Y3, Y4
-	VADDPS       Y4, Y1, Y1
+	VFMADD231PS  Y4, Y2, Y0
+	VFMADD231PS  Y4, Y3, Y1
 	ADDQ         $0x00000020, AX
 	ADDQ         $0x00000004, BX
-	DECQ         SI
-	JMP          rest19
+	SUBQ         $0x00000001, SI
+	JMP          rest29
 
-done20:
-	MOVQ    CX, BX
-	VMOVUPS Y0, (BX)
-	MOVQ    CX, BX
-	VMOVUPS Y1, 32(BX)
+done30:
+	MOVQ    CX, AX
+	VMOVUPS Y0, (AX)
+	MOVQ    CX, AX
+	VMOVUPS Y1, 32(AX)
 	ADDQ    $0x00000040, CX
-	DECQ    DX
-	JNZ     panel17
+	SUBQ    $0x00000001, DX
+
+end24:
 	VZEROUPPER
 	RET
 
 // func bf16x1AVX2(dst *float32, stride int, quants *byte, meta *byte, x *byte, xstride int, blocks int, panels int)
-// Requires: AVX, AVX2, MMX+
+// Requires: AVX, AVX2, FMA3, MMX+
 TEXT ·bf16x1AVX2(SB), NOSPLIT, $0-64
 	MOVQ quants+16(FP), AX
 	MOVQ dst+0(FP), CX
 	MOVQ panels+56(FP), DX
 
-panel21:
+many31:
+	CMPQ   DX, $0x00000002
+	JL     last32
+	MOVQ   x+32(FP), BX
+	MOVQ   blocks+48(FP), SI
+	IMUL3Q $0x00000020, SI, DI
+	ADDQ   AX, DI
+	VPXOR  Y0, Y0, Y0
+	VPXOR  Y1, Y1, Y1
+	VPXOR  Y2, Y2, Y2
+	VPXOR  Y3, Y3, Y3
+
+loop34:
+	CMPQ         SI, $0x00000004
+	JL           rest35
+	PREFETCHT0   3072(AX)
+	PREFETCHT0   3136(AX)
+	PREFETCHT0   3072(DI)
+	PREFETCHT0   3136(DI)
+	VPMOVZXWD    (AX), Y4
+	VPSLLD       $0x10, Y4, Y4
+	VPMOVZXWD    16(AX), Y5
+	VPSLLD       $0x10, Y5, Y5
+	VPMOVZXWD    (DI), Y6
+	VPSLLD       $0x10, Y6, Y6
+	VPMOVZXWD    16(DI), Y7
+	VPSLLD       $0x10, Y7, Y7
+	VBROADCASTSS (BX), Y8
+	VFMADD231PS  Y8, Y4, Y0
+	VFMADD231PS  Y8, Y5, Y1
+	VFMADD231PS  Y8, Y6, Y2
+	VFMADD231PS  Y8, Y7, Y3
+	VPMOVZXWD    32(AX), Y4
+	VPSLLD       $0x10, Y4, Y4
+	VPMOVZXWD    48(AX), Y5
+	VPSLLD       $0x10, Y5, Y5
+	VPMOVZXWD    32(DI), Y6
+	VPSLLD       $0x10, Y6, Y6
+	VPMOVZXWD    48(DI), Y7
+	VPSLLD       $0x10, Y7, Y7
+	VBROADCASTSS 4(BX), Y8
+	VFMADD231PS  Y8, Y4, Y0
+	VFMADD231PS  Y8, Y5, Y1
+	VFMADD231PS  Y8, Y6, Y2
+	VFMADD231PS  Y8, Y7, Y3
+	VPMOVZXWD    64(AX), Y4
+	VPSLLD       $0x10, Y4, Y4
+	VPMOVZXWD    80(AX), Y5
+	VPSLLD       $0x10, Y5, Y5
+	VPMOVZXWD    64(DI), Y6
+	VPSLLD       $0x10, Y6, Y6
+	VPMOVZXWD    80(DI), Y7
+	VPSLLD       $0x10, Y7, Y7
+	VBROADCASTSS 8(BX), Y8
+	VFMADD231PS  Y8, Y4, Y0
+	VFMADD231PS  Y8, Y5, Y1
+	VFMADD231PS  Y8, Y6, Y2
+	VFMADD231PS  Y8, Y7, Y3
+	VPMOVZXWD    96(AX), Y4
+	VPSLLD       $0x10, Y4, Y4
+	VPMOVZXWD    112(AX), Y5
+	VPSLLD       $0x10, Y5, Y5
+	VPMOVZXWD    96(DI), Y6
+	VPSLLD       $0x10, Y6, Y6
+	VPMOVZXWD    112(DI), Y7
+	VPSLLD       $0x10, Y7, Y7
+	VBROADCASTSS 12(BX), Y8
+	VFMADD231PS  Y8, Y4, Y0
+	VFMADD231PS  Y8, Y5, Y1
+	VFMADD231PS  Y8, Y6, Y2
+	VFMADD231PS  Y8, Y7, Y3
+	ADDQ         $0x00000080, AX
+	ADDQ         $0x00000080, DI
+	ADDQ         $0x00000010, BX
+	SUBQ         $0x00000004, SI
+	JMP          loop34
+
+rest35:
+	TESTQ        SI, SI
+	JZ           done36
+	VPMOVZXWD    (AX), Y4
+	VPSLLD       $0x10, Y4, Y4
+	VPMOVZXWD    16(AX), Y5
+	VPSLLD       $0x10, Y5, Y5
+	VPMOVZXWD    (DI), Y6
+	VPSLLD       $0x10, Y6, Y6
+	VPMOVZXWD    16(DI), Y7
+	VPSLLD       $0x10, Y7, Y7
+	VBROADCASTSS (BX), Y8
+	VFMADD231PS  Y8, Y4, Y0
+	VFMADD231PS  Y8, Y5, Y1
+	VFMADD231PS  Y8, Y6, Y2
+	VFMADD231PS  Y8, Y7, Y3
+	ADDQ         $0x00000020, AX
+	ADDQ         $0x00000020, DI
+	ADDQ         $0x00000004, BX
+	SUBQ         $0x00000001, SI
+	JMP          rest35
+
+done36:
+	MOVQ    CX, AX
+	VMOVUPS Y0, (AX)
+	MOVQ    CX, AX
+	VMOVUPS Y1, 32(AX)
+	MOVQ    CX, AX
+	VMOVUPS Y2, 64(AX)
+	MOVQ    CX, AX
+	VMOVUPS Y3, 96(AX)
+	MOVQ    DI, AX
+	ADDQ    $0x00000080, CX
+	SUBQ    $0x00000002, DX
+	JMP     many31
+
+last32:
+	TESTQ DX, DX
+	JZ    end33
 	MOVQ  x+32(FP), BX
 	MOVQ  blocks+48(FP), SI
 	VPXOR Y0, Y0, Y0
 	VPXOR Y1, Y1, Y1
 
-loop22:
+loop37:
 	CMPQ         SI, $0x00000004
-	JL           rest23
+	JL           rest38
 	PREFETCHT0   3072(AX)
 	PREFETCHT0   3136(AX)
 	VPMOVZXWD    (AX), Y2
@@ -4525,67 +4816,58 @@ loop22:
 	VPMOVZXWD    16(AX), Y3
 	VPSLLD       $0x10, Y3, Y3
 	VBROADCASTSS (BX), Y4
-	VMULPS       Y4, Y2, Y2
-	VADDPS       Y2, Y0, Y0
-	VMULPS       Y4, Y3, Y4
-	VADDPS       Y4, Y1, Y1
+	VFMADD231PS  Y4, Y2, Y0
+	VFMADD231PS  Y4, Y3, Y1
 	VPMOVZXWD    32(AX), Y2
 	VPSLLD       $0x10, Y2, Y2
 	VPMOVZXWD    48(AX), Y3
 	VPSLLD       $0x10, Y3, Y3
 	VBROADCASTSS 4(BX), Y4
-	VMULPS       Y4, Y2, Y2
-	VADDPS       Y2, Y0, Y0
-	VMULPS       Y4, Y3, Y4
-	VADDPS       Y4, Y1, Y1
+	VFMADD231PS  Y4, Y2, Y0
+	VFMADD231PS  Y4, Y3, Y1
 	VPMOVZXWD    64(AX), Y2
 	VPSLLD       $0x10, Y2, Y2
 	VPMOVZXWD    80(AX), Y3
 	VPSLLD       $0x10, Y3, Y3
 	VBROADCASTSS 8(BX), Y4
-	VMULPS       Y4, Y2, Y2
-	VADDPS       Y2, Y0, Y0
-	VMULPS       Y4, Y3, Y4
-	VADDPS       Y4, Y1, Y1
+	VFMADD231PS  Y4, Y2, Y0
+	VFMADD231PS  Y4, Y3, Y1
 	VPMOVZXWD    96(AX), Y2
 	VPSLLD       $0x10, Y2, Y2
 	VPMOVZXWD    112(AX), Y3
 	VPSLLD       $0x10, Y3, Y3
 	VBROADCASTSS 12(BX), Y4
-	VMULPS       Y4, Y2, Y2
-	VADDPS       Y2, Y0, Y0
-	VMULPS       Y4, Y3, Y4
-	VADDPS       Y4, Y1, Y1
+	VFMADD231PS  Y4, Y2, Y0
+	VFMADD231PS  Y4, Y3, Y1
 	ADDQ         $0x00000080, AX
 	ADDQ         $0x00000010, BX
 	SUBQ         $0x00000004, SI
-	JMP          loop22
+	JMP          loop37
 
-rest23:
+rest38:
 	TESTQ        SI, SI
-	JZ           done24
+	JZ           done39
 	VPMOVZXWD    (AX), Y2
 	VPSLLD       $0x10, Y2, Y2
 	VPMOVZXWD    16(AX), Y3
 	VPSLLD       $0x10, Y3, Y3
 	VBROADCASTSS (BX), Y4
-	VMULPS       Y4, Y2, Y2
-	VADDPS       Y2, Y0, Y0
-	VMULPS       Y4, Y3, Y4
-	VADDPS       Y4, Y1, Y1
+	VFMADD231PS  Y4, Y2, Y0
+	VFMADD231PS  Y4, Y3, Y1
 	ADDQ         $0x00000020, AX
 	ADDQ         $0x00000004, BX
-	DECQ         SI
-	JMP          rest23
+	SUBQ         $0x00000001, SI
+	JMP          rest38
 
-done24:
-	MOVQ    CX, BX
-	VMOVUPS Y0, (BX)
-	MOVQ    CX, BX
-	VMOVUPS Y1, 32(BX)
+done39:
+	MOVQ    CX, AX
+	VMOVUPS Y0, (AX)
+	MOVQ    CX, AX
+	VMOVUPS Y1, 32(AX)
 	ADDQ    $0x00000040, CX
-	DECQ    DX
-	JNZ     panel21
+	SUBQ    $0x00000001, DX
+
+end33:
 	VZEROUPPER
 	RET
 
@@ -4604,7 +4886,7 @@ TEXT ·q8x2AVX2(SB), NOSPLIT, $0-64
 	VMOVD        SI, X1
 	VPBROADCASTD X1, Y1
 
-panel25:
+panel40:
 	MOVQ  AX, R8
 	MOVQ  CX, R9
 	MOVQ  x+32(FP), SI
@@ -4612,7 +4894,7 @@ panel25:
 	VPXOR Y2, Y2, Y2
 	VPXOR Y3, Y3, Y3
 
-block26:
+block41:
 	VPXOR        Y4, Y4, Y4
 	VPXOR        Y5, Y5, Y5
 	VMOVDQU      (R8), Y6
@@ -4734,7 +5016,7 @@ block26:
 	ADDQ         $0x00000020, R9
 	ADDQ         $0x0000002c, SI
 	DECQ         R10
-	JNZ          block26
+	JNZ          block41
 	MOVQ         stride+8(FP), R8
 	MOVQ         DX, SI
 	VMOVUPS      Y2, (SI)
@@ -4747,7 +5029,7 @@ block26:
 	VPXOR        Y2, Y2, Y2
 	VPXOR        Y3, Y3, Y3
 
-block27:
+block42:
 	VPXOR        Y4, Y4, Y4
 	VPXOR        Y5, Y5, Y5
 	VMOVDQU      32(R8), Y6
@@ -4869,7 +5151,7 @@ block27:
 	ADDQ         $0x00000020, R9
 	ADDQ         $0x0000002c, SI
 	DECQ         R10
-	JNZ          block27
+	JNZ          block42
 	MOVQ         stride+8(FP), CX
 	MOVQ         DX, AX
 	VMOVUPS      Y2, 32(AX)
@@ -4879,7 +5161,7 @@ block27:
 	MOVQ         R9, CX
 	ADDQ         $0x00000040, DX
 	DECQ         BX
-	JNZ          panel25
+	JNZ          panel40
 	VZEROUPPER
 	RET
 
@@ -4895,7 +5177,7 @@ TEXT ·q8Leastx2AVX2(SB), NOSPLIT, $0-64
 	VMOVD        SI, X0
 	VPBROADCASTD X0, Y0
 
-panel28:
+panel43:
 	MOVQ  AX, R8
 	MOVQ  CX, R9
 	MOVQ  x+32(FP), SI
@@ -4903,7 +5185,7 @@ panel28:
 	VPXOR Y1, Y1, Y1
 	VPXOR Y2, Y2, Y2
 
-block29:
+block44:
 	VPXOR        Y3, Y3, Y3
 	VPXOR        Y4, Y4, Y4
 	VMOVDQU      (R8), Y5
@@ -5000,7 +5282,7 @@ block29:
 	ADDQ         $0x00000040, R9
 	ADDQ         $0x0000002c, SI
 	DECQ         R10
-	JNZ          block29
+	JNZ          block44
 	MOVQ         stride+8(FP), R8
 	MOVQ         DX, SI
 	VMOVUPS      Y1, (SI)
@@ -5013,7 +5295,7 @@ block29:
 	VPXOR        Y1, Y1, Y1
 	VPXOR        Y2, Y2, Y2
 
-block30:
+block45:
 	VPXOR        Y3, Y3, Y3
 	VPXOR        Y4, Y4, Y4
 	VMOVDQU      32(R8), Y5
@@ -5110,7 +5392,7 @@ block30:
 	ADDQ         $0x00000040, R9
 	ADDQ         $0x0000002c, SI
 	DECQ         R10
-	JNZ          block30
+	JNZ          block45
 	MOVQ         stride+8(FP), CX
 	MOVQ         DX, AX
 	VMOVUPS      Y1, 32(AX)
@@ -5120,7 +5402,7 @@ block30:
 	MOVQ         R9, CX
 	ADDQ         $0x00000040, DX
 	DECQ         BX
-	JNZ          panel28
+	JNZ          panel43
 	VZEROUPPER
 	RET
 
@@ -5139,7 +5421,7 @@ TEXT ·q4x2AVX2(SB), NOSPLIT, $0-64
 	VMOVD        SI, X1
 	VPBROADCASTD X1, Y1
 
-panel31:
+panel46:
 	MOVQ  AX, R8
 	MOVQ  CX, R9
 	MOVQ  x+32(FP), SI
@@ -5147,7 +5429,7 @@ panel31:
 	VPXOR Y2, Y2, Y2
 	VPXOR Y3, Y3, Y3
 
-block32:
+block47:
 	VPXOR        Y4, Y4, Y4
 	VPXOR        Y5, Y5, Y5
 	VMOVDQU      (R8), Y6
@@ -5235,7 +5517,7 @@ block32:
 	ADDQ         $0x00000020, R9
 	ADDQ         $0x0000002c, SI
 	DECQ         R10
-	JNZ          block32
+	JNZ          block47
 	MOVQ         stride+8(FP), R8
 	MOVQ         DX, SI
 	VMOVUPS      Y2, (SI)
@@ -5248,7 +5530,7 @@ block32:
 	VPXOR        Y2, Y2, Y2
 	VPXOR        Y3, Y3, Y3
 
-block33:
+block48:
 	VPXOR        Y4, Y4, Y4
 	VPXOR        Y5, Y5, Y5
 	VMOVDQU      32(R8), Y6
@@ -5336,7 +5618,7 @@ block33:
 	ADDQ         $0x00000020, R9
 	ADDQ         $0x0000002c, SI
 	DECQ         R10
-	JNZ          block33
+	JNZ          block48
 	MOVQ         stride+8(FP), CX
 	MOVQ         DX, AX
 	VMOVUPS      Y2, 32(AX)
@@ -5346,7 +5628,7 @@ block33:
 	MOVQ         R9, CX
 	ADDQ         $0x00000040, DX
 	DECQ         BX
-	JNZ          panel31
+	JNZ          panel46
 	VZEROUPPER
 	RET
 
@@ -5362,7 +5644,7 @@ TEXT ·q4Kx2AVX2(SB), NOSPLIT, $64-64
 	VPBROADCASTD X0, Y0
 	MOVQ         panels+56(FP), R9
 
-panel34:
+panel49:
 	MOVQ    AX, DI
 	MOVQ    CX, R8
 	MOVQ    x+32(FP), BX
@@ -5372,7 +5654,7 @@ panel34:
 	VPXOR   Y1, Y1, Y1
 	VMOVUPS Y1, 32(SP)
 
-block35:
+block50:
 	VPXOR        Y3, Y3, Y3
 	VPXOR        Y4, Y4, Y4
 	VPXOR        Y1, Y1, Y1
@@ -6055,7 +6337,7 @@ block35:
 	ADDQ         $0x00000140, R8
 	ADDQ         $0x00000154, BX
 	DECQ         R10
-	JNZ          block35
+	JNZ          block50
 	VMOVUPS      (SP), Y1
 	VMOVUPS      32(SP), Y2
 	MOVQ         stride+8(FP), DI
@@ -6072,7 +6354,7 @@ block35:
 	VPXOR        Y1, Y1, Y1
 	VMOVUPS      Y1, 32(SP)
 
-block36:
+block51:
 	VPXOR        Y3, Y3, Y3
 	VPXOR        Y4, Y4, Y4
 	VPXOR        Y1, Y1, Y1
@@ -6755,7 +7037,7 @@ block36:
 	ADDQ         $0x00000140, R8
 	ADDQ         $0x00000154, BX
 	DECQ         R10
-	JNZ          block36
+	JNZ          block51
 	VMOVUPS      (SP), Y1
 	VMOVUPS      32(SP), Y2
 	MOVQ         stride+8(FP), CX
@@ -6767,7 +7049,7 @@ block36:
 	MOVQ         R8, CX
 	ADDQ         $0x00000040, DX
 	DECQ         R9
-	JNZ          panel34
+	JNZ          panel49
 	VZEROUPPER
 	RET
 
@@ -6786,7 +7068,7 @@ TEXT ·q5Kx2AVX2(SB), NOSPLIT, $64-64
 	VPBROADCASTD X1, Y1
 	MOVQ         panels+56(FP), R9
 
-panel37:
+panel52:
 	MOVQ    AX, DI
 	MOVQ    CX, R8
 	MOVQ    x+32(FP), BX
@@ -6796,7 +7078,7 @@ panel37:
 	VPXOR   Y2, Y2, Y2
 	VMOVUPS Y2, 32(SP)
 
-block38:
+block53:
 	VPXOR        Y2, Y2, Y2
 	VPXOR        Y3, Y3, Y3
 	VPMOVZXBD    192(R8), Y4
@@ -7807,7 +8089,7 @@ block38:
 	ADDQ         $0x00000140, R8
 	ADDQ         $0x00000154, BX
 	DECQ         R10
-	JNZ          block38
+	JNZ          block53
 	VMOVUPS      (SP), Y2
 	VMOVUPS      32(SP), Y3
 	MOVQ         stride+8(FP), DI
@@ -7824,7 +8106,7 @@ block38:
 	VPXOR        Y2, Y2, Y2
 	VMOVUPS      Y2, 32(SP)
 
-block39:
+block54:
 	VPXOR        Y2, Y2, Y2
 	VPXOR        Y3, Y3, Y3
 	VPMOVZXBD    200(R8), Y4
@@ -8835,7 +9117,7 @@ block39:
 	ADDQ         $0x00000140, R8
 	ADDQ         $0x00000154, BX
 	DECQ         R10
-	JNZ          block39
+	JNZ          block54
 	VMOVUPS      (SP), Y2
 	VMOVUPS      32(SP), Y3
 	MOVQ         stride+8(FP), CX
@@ -8847,7 +9129,7 @@ block39:
 	MOVQ         R8, CX
 	ADDQ         $0x00000040, DX
 	DECQ         R9
-	JNZ          panel37
+	JNZ          panel52
 	VZEROUPPER
 	RET
 
@@ -8866,7 +9148,7 @@ TEXT ·q6Kx2AVX2(SB), NOSPLIT, $64-64
 	VPBROADCASTD X1, Y1
 	MOVQ         panels+56(FP), R9
 
-panel40:
+panel55:
 	MOVQ    AX, DI
 	MOVQ    CX, R8
 	MOVQ    x+32(FP), BX
@@ -8876,7 +9158,7 @@ panel40:
 	VPXOR   Y2, Y2, Y2
 	VMOVUPS Y2, 32(SP)
 
-block41:
+block56:
 	VPXOR        Y3, Y3, Y3
 	VPXOR        Y4, Y4, Y4
 	VPMOVSXBD    32(R8), Y5
@@ -9954,7 +10236,7 @@ block41:
 	ADDQ         $0x00000120, R8
 	ADDQ         $0x00000154, BX
 	DECQ         R10
-	JNZ          block41
+	JNZ          block56
 	VMOVUPS      (SP), Y2
 	VMOVUPS      32(SP), Y3
 	MOVQ         stride+8(FP), DI
@@ -9971,7 +10253,7 @@ block41:
 	VPXOR        Y2, Y2, Y2
 	VMOVUPS      Y2, 32(SP)
 
-block42:
+block57:
 	VPXOR        Y3, Y3, Y3
 	VPXOR        Y4, Y4, Y4
 	VPMOVSXBD    40(R8), Y5
@@ -11049,7 +11331,7 @@ block42:
 	ADDQ         $0x00000120, R8
 	ADDQ         $0x00000154, BX
 	DECQ         R10
-	JNZ          block42
+	JNZ          block57
 	VMOVUPS      (SP), Y2
 	VMOVUPS      32(SP), Y3
 	MOVQ         stride+8(FP), CX
@@ -11061,18 +11343,18 @@ block42:
 	MOVQ         R8, CX
 	ADDQ         $0x00000040, DX
 	DECQ         R9
-	JNZ          panel40
+	JNZ          panel55
 	VZEROUPPER
 	RET
 
 // func f32x2AVX2(dst *float32, stride int, quants *byte, meta *byte, x *byte, xstride int, blocks int, panels int)
-// Requires: AVX, AVX2
+// Requires: AVX, AVX2, FMA3
 TEXT ·f32x2AVX2(SB), NOSPLIT, $0-64
 	MOVQ quants+16(FP), AX
 	MOVQ dst+0(FP), CX
 	MOVQ panels+56(FP), DX
 
-panel43:
+many58:
 	MOVQ  x+32(FP), BX
 	MOVQ  blocks+48(FP), SI
 	VPXOR Y0, Y0, Y0
@@ -11080,83 +11362,63 @@ panel43:
 	VPXOR Y2, Y2, Y2
 	VPXOR Y3, Y3, Y3
 
-loop44:
+loop61:
 	CMPQ         SI, $0x00000004
-	JL           rest45
+	JL           rest62
 	VMOVUPS      (AX), Y4
 	VMOVUPS      32(AX), Y5
 	VBROADCASTSS (BX), Y6
-	VMULPS       Y6, Y4, Y7
-	VADDPS       Y7, Y0, Y0
-	VMULPS       Y6, Y5, Y6
-	VADDPS       Y6, Y2, Y2
+	VFMADD231PS  Y6, Y4, Y0
+	VFMADD231PS  Y6, Y5, Y2
 	VBROADCASTSS 4(BX), Y6
-	VMULPS       Y6, Y4, Y4
-	VADDPS       Y4, Y1, Y1
-	VMULPS       Y6, Y5, Y6
-	VADDPS       Y6, Y3, Y3
+	VFMADD231PS  Y6, Y4, Y1
+	VFMADD231PS  Y6, Y5, Y3
 	VMOVUPS      64(AX), Y4
 	VMOVUPS      96(AX), Y5
 	VBROADCASTSS 8(BX), Y6
-	VMULPS       Y6, Y4, Y7
-	VADDPS       Y7, Y0, Y0
-	VMULPS       Y6, Y5, Y6
-	VADDPS       Y6, Y2, Y2
+	VFMADD231PS  Y6, Y4, Y0
+	VFMADD231PS  Y6, Y5, Y2
 	VBROADCASTSS 12(BX), Y6
-	VMULPS       Y6, Y4, Y4
-	VADDPS       Y4, Y1, Y1
-	VMULPS       Y6, Y5, Y6
-	VADDPS       Y6, Y3, Y3
+	VFMADD231PS  Y6, Y4, Y1
+	VFMADD231PS  Y6, Y5, Y3
 	VMOVUPS      128(AX), Y4
 	VMOVUPS      160(AX), Y5
 	VBROADCASTSS 16(BX), Y6
-	VMULPS       Y6, Y4, Y7
-	VADDPS       Y7, Y0, Y0
-	VMULPS       Y6, Y5, Y6
-	VADDPS       Y6, Y2, Y2
+	VFMADD231PS  Y6, Y4, Y0
+	VFMADD231PS  Y6, Y5, Y2
 	VBROADCASTSS 20(BX), Y6
-	VMULPS       Y6, Y4, Y4
-	VADDPS       Y4, Y1, Y1
-	VMULPS       Y6, Y5, Y6
-	VADDPS       Y6, Y3, Y3
+	VFMADD231PS  Y6, Y4, Y1
+	VFMADD231PS  Y6, Y5, Y3
 	VMOVUPS      192(AX), Y4
 	VMOVUPS      224(AX), Y5
 	VBROADCASTSS 24(BX), Y6
-	VMULPS       Y6, Y4, Y7
-	VADDPS       Y7, Y0, Y0
-	VMULPS       Y6, Y5, Y6
-	VADDPS       Y6, Y2, Y2
+	VFMADD231PS  Y6, Y4, Y0
+	VFMADD231PS  Y6, Y5, Y2
 	VBROADCASTSS 28(BX), Y6
-	VMULPS       Y6, Y4, Y4
-	VADDPS       Y4, Y1, Y1
-	VMULPS       Y6, Y5, Y6
-	VADDPS       Y6, Y3, Y3
+	VFMADD231PS  Y6, Y4, Y1
+	VFMADD231PS  Y6, Y5, Y3
 	ADDQ         $0x00000100, AX
 	ADDQ         $0x00000020, BX
 	SUBQ         $0x00000004, SI
-	JMP          loop44
+	JMP          loop61
 
-rest45:
+rest62:
 	TESTQ        SI, SI
-	JZ           done46
+	JZ           done63
 	VMOVUPS      (AX), Y4
 	VMOVUPS      32(AX), Y5
 	VBROADCASTSS (BX), Y6
-	VMULPS       Y6, Y4, Y7
-	VADDPS       Y7, Y0, Y0
-	VMULPS       Y6, Y5, Y6
-	VADDPS       Y6, Y2, Y2
+	VFMADD231PS  Y6, Y4, Y0
+	VFMADD231PS  Y6, Y5, Y2
 	VBROADCASTSS 4(BX), Y6
-	VMULPS       Y6, Y4, Y4
-	VADDPS       Y4, Y1, Y1
-	VMULPS       Y6, Y5, Y6
-	VADDPS       Y6, Y3, Y3
+	VFMADD231PS  Y6, Y4, Y1
+	VFMADD231PS  Y6, Y5, Y3
 	ADDQ         $0x00000040, AX
 	ADDQ         $0x00000008, BX
-	DECQ         SI
-	JMP          rest45
+	SUBQ         $0x00000001, SI
+	JMP          rest62
 
-done46:
+done63:
 	MOVQ    stride+8(FP), SI
 	MOVQ    CX, BX
 	VMOVUPS Y0, (BX)
@@ -11168,19 +11430,19 @@ done46:
 	ADDQ    SI, BX
 	VMOVUPS Y3, 32(BX)
 	ADDQ    $0x00000040, CX
-	DECQ    DX
-	JNZ     panel43
+	SUBQ    $0x00000001, DX
+	JNZ     many58
 	VZEROUPPER
 	RET
 
 // func f16x2AVX2(dst *float32, stride int, quants *byte, meta *byte, x *byte, xstride int, blocks int, panels int)
-// Requires: AVX, AVX2, F16C
+// Requires: AVX, AVX2, F16C, FMA3
 TEXT ·f16x2AVX2(SB), NOSPLIT, $0-64
 	MOVQ quants+16(FP), AX
 	MOVQ dst+0(FP), CX
 	MOVQ panels+56(FP), DX
 
-panel47:
+many64:
 	MOVQ  x+32(FP), BX
 	MOVQ  blocks+48(FP), SI
 	VPXOR Y0, Y0, Y0
@@ -11188,83 +11450,63 @@ panel47:
 	VPXOR Y2, Y2, Y2
 	VPXOR Y3, Y3, Y3
 
-loop48:
+loop67:
 	CMPQ         SI, $0x00000004
-	JL           rest49
+	JL           rest68
 	VCVTPH2PS    (AX), Y4
 	VCVTPH2PS    16(AX), Y5
 	VBROADCASTSS (BX), Y6
-	VMULPS       Y6, Y4, Y7
-	VADDPS       Y7, Y0, Y0
-	VMULPS       Y6, Y5, Y6
-	VADDPS       Y6, Y2, Y2
+	VFMADD231PS  Y6, Y4, Y0
+	VFMADD231PS  Y6, Y5, Y2
 	VBROADCASTSS 4(BX), Y6
-	VMULPS       Y6, Y4, Y4
-	VADDPS       Y4, Y1, Y1
-	VMULPS       Y6, Y5, Y6
-	VADDPS       Y6, Y3, Y3
+	VFMADD231PS  Y6, Y4, Y1
+	VFMADD231PS  Y6, Y5, Y3
 	VCVTPH2PS    32(AX), Y4
 	VCVTPH2PS    48(AX), Y5
 	VBROADCASTSS 8(BX), Y6
-	VMULPS       Y6, Y4, Y7
-	VADDPS       Y7, Y0, Y0
-	VMULPS       Y6, Y5, Y6
-	VADDPS       Y6, Y2, Y2
+	VFMADD231PS  Y6, Y4, Y0
+	VFMADD231PS  Y6, Y5, Y2
 	VBROADCASTSS 12(BX), Y6
-	VMULPS       Y6, Y4, Y4
-	VADDPS       Y4, Y1, Y1
-	VMULPS       Y6, Y5, Y6
-	VADDPS       Y6, Y3, Y3
+	VFMADD231PS  Y6, Y4, Y1
+	VFMADD231PS  Y6, Y5, Y3
 	VCVTPH2PS    64(AX), Y4
 	VCVTPH2PS    80(AX), Y5
 	VBROADCASTSS 16(BX), Y6
-	VMULPS       Y6, Y4, Y7
-	VADDPS       Y7, Y0, Y0
-	VMULPS       Y6, Y5, Y6
-	VADDPS       Y6, Y2, Y2
+	VFMADD231PS  Y6, Y4, Y0
+	VFMADD231PS  Y6, Y5, Y2
 	VBROADCASTSS 20(BX), Y6
-	VMULPS       Y6, Y4, Y4
-	VADDPS       Y4, Y1, Y1
-	VMULPS       Y6, Y5, Y6
-	VADDPS       Y6, Y3, Y3
+	VFMADD231PS  Y6, Y4, Y1
+	VFMADD231PS  Y6, Y5, Y3
 	VCVTPH2PS    96(AX), Y4
 	VCVTPH2PS    112(AX), Y5
 	VBROADCASTSS 24(BX), Y6
-	VMULPS       Y6, Y4, Y7
-	VADDPS       Y7, Y0, Y0
-	VMULPS       Y6, Y5, Y6
-	VADDPS       Y6, Y2, Y2
+	VFMADD231PS  Y6, Y4, Y0
+	VFMADD231PS  Y6, Y5, Y2
 	VBROADCASTSS 28(BX), Y6
-	VMULPS       Y6, Y4, Y4
-	VADDPS       Y4, Y1, Y1
-	VMULPS       Y6, Y5, Y6
-	VADDPS       Y6, Y3, Y3
+	VFMADD231PS  Y6, Y4, Y1
+	VFMADD231PS  Y6, Y5, Y3
 	ADDQ         $0x00000080, AX
 	ADDQ         $0x00000020, BX
 	SUBQ         $0x00000004, SI
-	JMP          loop48
+	JMP          loop67
 
-rest49:
+rest68:
 	TESTQ        SI, SI
-	JZ           done50
+	JZ           done69
 	VCVTPH2PS    (AX), Y4
 	VCVTPH2PS    16(AX), Y5
 	VBROADCASTSS (BX), Y6
-	VMULPS       Y6, Y4, Y7
-	VADDPS       Y7, Y0, Y0
-	VMULPS       Y6, Y5, Y6
-	VADDPS       Y6, Y2, Y2
+	VFMADD231PS  Y6, Y4, Y0
+	VFMADD231PS  Y6, Y5, Y2
 	VBROADCASTSS 4(BX), Y6
-	VMULPS       Y6, Y4, Y4
-	VADDPS       Y4, Y1, Y1
-	VMULPS       Y6, Y5, Y6
-	VADDPS       Y6, Y3, Y3
+	VFMADD231PS  Y6, Y4, Y1
+	VFMADD231PS  Y6, Y5, Y3
 	ADDQ         $0x00000020, AX
 	ADDQ         $0x00000008, BX
-	DECQ         SI
-	JMP          rest49
+	SUBQ         $0x00000001, SI
+	JMP          rest68
 
-done50:
+done69:
 	MOVQ    stride+8(FP), SI
 	MOVQ    CX, BX
 	VMOVUPS Y0, (BX)
@@ -11276,19 +11518,19 @@ done50:
 	ADDQ    SI, BX
 	VMOVUPS Y3, 32(BX)
 	ADDQ    $0x00000040, CX
-	DECQ    DX
-	JNZ     panel47
+	SUBQ    $0x00000001, DX
+	JNZ     many64
 	VZEROUPPER
 	RET
 
 // func bf16x2AVX2(dst *float32, stride int, quants *byte, meta *byte, x *byte, xstride int, blocks int, panels int)
-// Requires: AVX, AVX2
+// Requires: AVX, AVX2, FMA3
 TEXT ·bf16x2AVX2(SB), NOSPLIT, $0-64
 	MOVQ quants+16(FP), AX
 	MOVQ dst+0(FP), CX
 	MOVQ panels+56(FP), DX
 
-panel51:
+many70:
 	MOVQ  x+32(FP), BX
 	MOVQ  blocks+48(FP), SI
 	VPXOR Y0, Y0, Y0
@@ -11296,93 +11538,73 @@ panel51:
 	VPXOR Y2, Y2, Y2
 	VPXOR Y3, Y3, Y3
 
-loop52:
+loop73:
 	CMPQ         SI, $0x00000004
-	JL           rest53
+	JL           rest74
 	VPMOVZXWD    (AX), Y4
 	VPSLLD       $0x10, Y4, Y4
 	VPMOVZXWD    16(AX), Y5
 	VPSLLD       $0x10, Y5, Y5
 	VBROADCASTSS (BX), Y6
-	VMULPS       Y6, Y4, Y7
-	VADDPS       Y7, Y0, Y0
-	VMULPS       Y6, Y5, Y6
-	VADDPS       Y6, Y2, Y2
+	VFMADD231PS  Y6, Y4, Y0
+	VFMADD231PS  Y6, Y5, Y2
 	VBROADCASTSS 4(BX), Y6
-	VMULPS       Y6, Y4, Y4
-	VADDPS       Y4, Y1, Y1
-	VMULPS       Y6, Y5, Y6
-	VADDPS       Y6, Y3, Y3
+	VFMADD231PS  Y6, Y4, Y1
+	VFMADD231PS  Y6, Y5, Y3
 	VPMOVZXWD    32(AX), Y4
 	VPSLLD       $0x10, Y4, Y4
 	VPMOVZXWD    48(AX), Y5
 	VPSLLD       $0x10, Y5, Y5
 	VBROADCASTSS 8(BX), Y6
-	VMULPS       Y6, Y4, Y7
-	VADDPS       Y7, Y0, Y0
-	VMULPS       Y6, Y5, Y6
-	VADDPS       Y6, Y2, Y2
+	VFMADD231PS  Y6, Y4, Y0
+	VFMADD231PS  Y6, Y5, Y2
 	VBROADCASTSS 12(BX), Y6
-	VMULPS       Y6, Y4, Y4
-	VADDPS       Y4, Y1, Y1
-	VMULPS       Y6, Y5, Y6
-	VADDPS       Y6, Y3, Y3
+	VFMADD231PS  Y6, Y4, Y1
+	VFMADD231PS  Y6, Y5, Y3
 	VPMOVZXWD    64(AX), Y4
 	VPSLLD       $0x10, Y4, Y4
 	VPMOVZXWD    80(AX), Y5
 	VPSLLD       $0x10, Y5, Y5
 	VBROADCASTSS 16(BX), Y6
-	VMULPS       Y6, Y4, Y7
-	VADDPS       Y7, Y0, Y0
-	VMULPS       Y6, Y5, Y6
-	VADDPS       Y6, Y2, Y2
+	VFMADD231PS  Y6, Y4, Y0
+	VFMADD231PS  Y6, Y5, Y2
 	VBROADCASTSS 20(BX), Y6
-	VMULPS       Y6, Y4, Y4
-	VADDPS       Y4, Y1, Y1
-	VMULPS       Y6, Y5, Y6
-	VADDPS       Y6, Y3, Y3
+	VFMADD231PS  Y6, Y4, Y1
+	VFMADD231PS  Y6, Y5, Y3
 	VPMOVZXWD    96(AX), Y4
 	VPSLLD       $0x10, Y4, Y4
 	VPMOVZXWD    112(AX), Y5
 	VPSLLD       $0x10, Y5, Y5
 	VBROADCASTSS 24(BX), Y6
-	VMULPS       Y6, Y4, Y7
-	VADDPS       Y7, Y0, Y0
-	VMULPS       Y6, Y5, Y6
-	VADDPS       Y6, Y2, Y2
+	VFMADD231PS  Y6, Y4, Y0
+	VFMADD231PS  Y6, Y5, Y2
 	VBROADCASTSS 28(BX), Y6
-	VMULPS       Y6, Y4, Y4
-	VADDPS       Y4, Y1, Y1
-	VMULPS       Y6, Y5, Y6
-	VADDPS       Y6, Y3, Y3
+	VFMADD231PS  Y6, Y4, Y1
+	VFMADD231PS  Y6, Y5, Y3
 	ADDQ         $0x00000080, AX
 	ADDQ         $0x00000020, BX
 	SUBQ         $0x00000004, SI
-	JMP          loop52
+	JMP          loop73
 
-rest53:
+rest74:
 	TESTQ        SI, SI
-	JZ           done54
+	JZ           done75
 	VPMOVZXWD    (AX), Y4
 	VPSLLD       $0x10, Y4, Y4
 	VPMOVZXWD    16(AX), Y5
 	VPSLLD       $0x10, Y5, Y5
 	VBROADCASTSS (BX), Y6
-	VMULPS       Y6, Y4, Y7
-	VADDPS       Y7, Y0, Y0
-	VMULPS       Y6, Y5, Y6
-	VADDPS       Y6, Y2, Y2
+	VFMADD231PS  Y6, Y4, Y0
+	VFMADD231PS  Y6, Y5, Y2
 	VBROADCASTSS 4(BX), Y6
-	VMULPS       Y6, Y4, Y4
-	VADDPS       Y4, Y1, Y1
-	VMULPS       Y6, Y5, Y6
-	VADDPS       Y6, Y3, Y3
+	VFMADD231PS  Y6, Y4, Y1
+	VFMADD231PS  Y6, Y5, Y3
 	ADDQ         $0x00000020, AX
 	ADDQ         $0x00000008, BX
-	DECQ         SI
-	JMP          rest53
+	SUBQ         $0x00000001, SI
+	JMP          rest74
 
-done54:
+done75:
 	MOVQ    stride+8(FP), SI
 	MOVQ    CX, BX
 	VMOVUPS Y0, (BX)
@@ -11394,8 +11616,8 @@ done54:
 	ADDQ    SI, BX
 	VMOVUPS Y3, 32(BX)
 	ADDQ    $0x00000040, CX
-	DECQ    DX
-	JNZ     panel51
+	SUBQ    $0x00000001, DX
+	JNZ     many70
 	VZEROUPPER
 	RET
 
@@ -11415,7 +11637,7 @@ TEXT ·q8x4AVX2(SB), NOSPLIT, $0-64
 	VMOVD        SI, X1
 	VPBROADCASTD X1, Y1
 
-panel55:
+panel76:
 	MOVQ  AX, R9
 	MOVQ  CX, R10
 	MOVQ  x+32(FP), SI
@@ -11425,7 +11647,7 @@ panel55:
 	VPXOR Y4, Y4, Y4
 	VPXOR Y5, Y5, Y5
 
-block56:
+block77:
 	VPXOR        Y6, Y6, Y6
 	VPXOR        Y7, Y7, Y7
 	VPXOR        Y8, Y8, Y8
@@ -11639,7 +11861,7 @@ block56:
 	ADDQ         $0x00000020, R10
 	ADDQ         $0x0000002c, SI
 	DECQ         R11
-	JNZ          block56
+	JNZ          block77
 	MOVQ         stride+8(FP), R9
 	MOVQ         DX, SI
 	VMOVUPS      Y2, (SI)
@@ -11658,7 +11880,7 @@ block56:
 	VPXOR        Y4, Y4, Y4
 	VPXOR        Y5, Y5, Y5
 
-block57:
+block78:
 	VPXOR        Y6, Y6, Y6
 	VPXOR        Y7, Y7, Y7
 	VPXOR        Y8, Y8, Y8
@@ -11872,7 +12094,7 @@ block57:
 	ADDQ         $0x00000020, R10
 	ADDQ         $0x0000002c, SI
 	DECQ         R11
-	JNZ          block57
+	JNZ          block78
 	MOVQ         stride+8(FP), CX
 	MOVQ         DX, AX
 	VMOVUPS      Y2, 32(AX)
@@ -11886,7 +12108,7 @@ block57:
 	MOVQ         R10, CX
 	ADDQ         $0x00000040, DX
 	DECQ         BX
-	JNZ          panel55
+	JNZ          panel76
 	VZEROUPPER
 	RET
 
@@ -11903,7 +12125,7 @@ TEXT ·q8Leastx4AVX2(SB), NOSPLIT, $0-64
 	VMOVD        SI, X0
 	VPBROADCASTD X0, Y0
 
-panel58:
+panel79:
 	MOVQ  AX, R9
 	MOVQ  CX, R10
 	MOVQ  x+32(FP), SI
@@ -11913,7 +12135,7 @@ panel58:
 	VPXOR Y3, Y3, Y3
 	VPXOR Y4, Y4, Y4
 
-block59:
+block80:
 	VPXOR        Y5, Y5, Y5
 	VPXOR        Y6, Y6, Y6
 	VPXOR        Y7, Y7, Y7
@@ -12092,7 +12314,7 @@ block59:
 	ADDQ         $0x00000040, R10
 	ADDQ         $0x0000002c, SI
 	DECQ         R11
-	JNZ          block59
+	JNZ          block80
 	MOVQ         stride+8(FP), R9
 	MOVQ         DX, SI
 	VMOVUPS      Y1, (SI)
@@ -12111,7 +12333,7 @@ block59:
 	VPXOR        Y3, Y3, Y3
 	VPXOR        Y4, Y4, Y4
 
-block60:
+block81:
 	VPXOR        Y5, Y5, Y5
 	VPXOR        Y6, Y6, Y6
 	VPXOR        Y7, Y7, Y7
@@ -12290,7 +12512,7 @@ block60:
 	ADDQ         $0x00000040, R10
 	ADDQ         $0x0000002c, SI
 	DECQ         R11
-	JNZ          block60
+	JNZ          block81
 	MOVQ         stride+8(FP), CX
 	MOVQ         DX, AX
 	VMOVUPS      Y1, 32(AX)
@@ -12304,7 +12526,7 @@ block60:
 	MOVQ         R10, CX
 	ADDQ         $0x00000040, DX
 	DECQ         BX
-	JNZ          panel58
+	JNZ          panel79
 	VZEROUPPER
 	RET
 
@@ -12324,7 +12546,7 @@ TEXT ·q4x4AVX2(SB), NOSPLIT, $0-64
 	VMOVD        SI, X1
 	VPBROADCASTD X1, Y1
 
-panel61:
+panel82:
 	MOVQ  AX, R9
 	MOVQ  CX, R10
 	MOVQ  x+32(FP), SI
@@ -12334,7 +12556,7 @@ panel61:
 	VPXOR Y4, Y4, Y4
 	VPXOR Y5, Y5, Y5
 
-block62:
+block83:
 	VPXOR        Y6, Y6, Y6
 	VPXOR        Y7, Y7, Y7
 	VPXOR        Y8, Y8, Y8
@@ -12488,7 +12710,7 @@ block62:
 	ADDQ         $0x00000020, R10
 	ADDQ         $0x0000002c, SI
 	DECQ         R11
-	JNZ          block62
+	JNZ          block83
 	MOVQ         stride+8(FP), R9
 	MOVQ         DX, SI
 	VMOVUPS      Y2, (SI)
@@ -12507,7 +12729,7 @@ block62:
 	VPXOR        Y4, Y4, Y4
 	VPXOR        Y5, Y5, Y5
 
-block63:
+block84:
 	VPXOR        Y6, Y6, Y6
 	VPXOR        Y7, Y7, Y7
 	VPXOR        Y8, Y8, Y8
@@ -12661,7 +12883,7 @@ block63:
 	ADDQ         $0x00000020, R10
 	ADDQ         $0x0000002c, SI
 	DECQ         R11
-	JNZ          block63
+	JNZ          block84
 	MOVQ         stride+8(FP), CX
 	MOVQ         DX, AX
 	VMOVUPS      Y2, 32(AX)
@@ -12675,7 +12897,7 @@ block63:
 	MOVQ         R10, CX
 	ADDQ         $0x00000040, DX
 	DECQ         BX
-	JNZ          panel61
+	JNZ          panel82
 	VZEROUPPER
 	RET
 
@@ -12692,7 +12914,7 @@ TEXT ·q4Kx4AVX2(SB), NOSPLIT, $128-64
 	VPBROADCASTD X0, Y0
 	MOVQ         panels+56(FP), R10
 
-panel64:
+panel85:
 	MOVQ    AX, R8
 	MOVQ    CX, R9
 	MOVQ    x+32(FP), BX
@@ -12706,7 +12928,7 @@ panel64:
 	VPXOR   Y1, Y1, Y1
 	VMOVUPS Y1, 96(SP)
 
-block65:
+block86:
 	VPXOR        Y5, Y5, Y5
 	VPXOR        Y6, Y6, Y6
 	VPXOR        Y7, Y7, Y7
@@ -13877,7 +14099,7 @@ block65:
 	ADDQ         $0x00000140, R9
 	ADDQ         $0x00000154, BX
 	DECQ         R11
-	JNZ          block65
+	JNZ          block86
 	VMOVUPS      (SP), Y1
 	VMOVUPS      32(SP), Y2
 	VMOVUPS      64(SP), Y3
@@ -13904,7 +14126,7 @@ block65:
 	VPXOR        Y1, Y1, Y1
 	VMOVUPS      Y1, 96(SP)
 
-block66:
+block87:
 	VPXOR        Y5, Y5, Y5
 	VPXOR        Y6, Y6, Y6
 	VPXOR        Y7, Y7, Y7
@@ -15075,7 +15297,7 @@ block66:
 	ADDQ         $0x00000140, R9
 	ADDQ         $0x00000154, BX
 	DECQ         R11
-	JNZ          block66
+	JNZ          block87
 	VMOVUPS      (SP), Y1
 	VMOVUPS      32(SP), Y2
 	VMOVUPS      64(SP), Y3
@@ -15093,7 +15315,7 @@ block66:
 	MOVQ         R9, CX
 	ADDQ         $0x00000040, DX
 	DECQ         R10
-	JNZ          panel64
+	JNZ          panel85
 	VZEROUPPER
 	RET
 
@@ -15113,7 +15335,7 @@ TEXT ·q5Kx4AVX2(SB), NOSPLIT, $128-64
 	VPBROADCASTD X1, Y1
 	MOVQ         panels+56(FP), R10
 
-panel67:
+panel88:
 	MOVQ    AX, R8
 	MOVQ    CX, R9
 	MOVQ    x+32(FP), BX
@@ -15127,7 +15349,7 @@ panel67:
 	VPXOR   Y2, Y2, Y2
 	VMOVUPS Y2, 96(SP)
 
-block68:
+block89:
 	VPXOR        Y2, Y2, Y2
 	VPXOR        Y3, Y3, Y3
 	VPXOR        Y4, Y4, Y4
@@ -16706,7 +16928,7 @@ block68:
 	ADDQ         $0x00000140, R9
 	ADDQ         $0x00000154, BX
 	DECQ         R11
-	JNZ          block68
+	JNZ          block89
 	VMOVUPS      (SP), Y2
 	VMOVUPS      32(SP), Y3
 	VMOVUPS      64(SP), Y4
@@ -16733,7 +16955,7 @@ block68:
 	VPXOR        Y2, Y2, Y2
 	VMOVUPS      Y2, 96(SP)
 
-block69:
+block90:
 	VPXOR        Y2, Y2, Y2
 	VPXOR        Y3, Y3, Y3
 	VPXOR        Y4, Y4, Y4
@@ -18312,7 +18534,7 @@ block69:
 	ADDQ         $0x00000140, R9
 	ADDQ         $0x00000154, BX
 	DECQ         R11
-	JNZ          block69
+	JNZ          block90
 	VMOVUPS      (SP), Y2
 	VMOVUPS      32(SP), Y3
 	VMOVUPS      64(SP), Y4
@@ -18330,7 +18552,7 @@ block69:
 	MOVQ         R9, CX
 	ADDQ         $0x00000040, DX
 	DECQ         R10
-	JNZ          panel67
+	JNZ          panel88
 	VZEROUPPER
 	RET
 
@@ -18350,7 +18572,7 @@ TEXT ·q6Kx4AVX2(SB), NOSPLIT, $128-64
 	VPBROADCASTD X1, Y1
 	MOVQ         panels+56(FP), R10
 
-panel70:
+panel91:
 	MOVQ    AX, R8
 	MOVQ    CX, R9
 	MOVQ    x+32(FP), BX
@@ -18364,7 +18586,7 @@ panel70:
 	VPXOR   Y2, Y2, Y2
 	VMOVUPS Y2, 96(SP)
 
-block71:
+block92:
 	VPXOR        Y3, Y3, Y3
 	VPXOR        Y4, Y4, Y4
 	VPXOR        Y5, Y5, Y5
@@ -20066,7 +20288,7 @@ block71:
 	ADDQ         $0x00000120, R9
 	ADDQ         $0x00000154, BX
 	DECQ         R11
-	JNZ          block71
+	JNZ          block92
 	VMOVUPS      (SP), Y2
 	VMOVUPS      32(SP), Y3
 	VMOVUPS      64(SP), Y4
@@ -20093,7 +20315,7 @@ block71:
 	VPXOR        Y2, Y2, Y2
 	VMOVUPS      Y2, 96(SP)
 
-block72:
+block93:
 	VPXOR        Y3, Y3, Y3
 	VPXOR        Y4, Y4, Y4
 	VPXOR        Y5, Y5, Y5
@@ -21795,7 +22017,7 @@ block72:
 	ADDQ         $0x00000120, R9
 	ADDQ         $0x00000154, BX
 	DECQ         R11
-	JNZ          block72
+	JNZ          block93
 	VMOVUPS      (SP), Y2
 	VMOVUPS      32(SP), Y3
 	VMOVUPS      64(SP), Y4
@@ -21813,18 +22035,18 @@ block72:
 	MOVQ         R9, CX
 	ADDQ         $0x00000040, DX
 	DECQ         R10
-	JNZ          panel70
+	JNZ          panel91
 	VZEROUPPER
 	RET
 
 // func f32x4AVX2(dst *float32, stride int, quants *byte, meta *byte, x *byte, xstride int, blocks int, panels int)
-// Requires: AVX, AVX2
+// Requires: AVX, AVX2, FMA3
 TEXT ·f32x4AVX2(SB), NOSPLIT, $0-64
 	MOVQ quants+16(FP), AX
 	MOVQ dst+0(FP), CX
 	MOVQ panels+56(FP), DX
 
-panel73:
+many94:
 	MOVQ  x+32(FP), BX
 	MOVQ  blocks+48(FP), SI
 	VPXOR Y0, Y0, Y0
@@ -21836,133 +22058,93 @@ panel73:
 	VPXOR Y6, Y6, Y6
 	VPXOR Y7, Y7, Y7
 
-loop74:
+loop97:
 	CMPQ         SI, $0x00000004
-	JL           rest75
+	JL           rest98
 	VMOVUPS      (AX), Y8
 	VMOVUPS      32(AX), Y9
 	VBROADCASTSS (BX), Y10
-	VMULPS       Y10, Y8, Y11
-	VADDPS       Y11, Y0, Y0
-	VMULPS       Y10, Y9, Y10
-	VADDPS       Y10, Y4, Y4
+	VFMADD231PS  Y10, Y8, Y0
+	VFMADD231PS  Y10, Y9, Y4
 	VBROADCASTSS 4(BX), Y10
-	VMULPS       Y10, Y8, Y11
-	VADDPS       Y11, Y1, Y1
-	VMULPS       Y10, Y9, Y10
-	VADDPS       Y10, Y5, Y5
+	VFMADD231PS  Y10, Y8, Y1
+	VFMADD231PS  Y10, Y9, Y5
 	VBROADCASTSS 8(BX), Y10
-	VMULPS       Y10, Y8, Y11
-	VADDPS       Y11, Y2, Y2
-	VMULPS       Y10, Y9, Y10
-	VADDPS       Y10, Y6, Y6
+	VFMADD231PS  Y10, Y8, Y2
+	VFMADD231PS  Y10, Y9, Y6
 	VBROADCASTSS 12(BX), Y10
-	VMULPS       Y10, Y8, Y8
-	VADDPS       Y8, Y3, Y3
-	VMULPS       Y10, Y9, Y10
-	VADDPS       Y10, Y7, Y7
+	VFMADD231PS  Y10, Y8, Y3
+	VFMADD231PS  Y10, Y9, Y7
 	VMOVUPS      64(AX), Y8
 	VMOVUPS      96(AX), Y9
 	VBROADCASTSS 16(BX), Y10
-	VMULPS       Y10, Y8, Y11
-	VADDPS       Y11, Y0, Y0
-	VMULPS       Y10, Y9, Y10
-	VADDPS       Y10, Y4, Y4
+	VFMADD231PS  Y10, Y8, Y0
+	VFMADD231PS  Y10, Y9, Y4
 	VBROADCASTSS 20(BX), Y10
-	VMULPS       Y10, Y8, Y11
-	VADDPS       Y11, Y1, Y1
-	VMULPS       Y10, Y9, Y10
-	VADDPS       Y10, Y5, Y5
+	VFMADD231PS  Y10, Y8, Y1
+	VFMADD231PS  Y10, Y9, Y5
 	VBROADCASTSS 24(BX), Y10
-	VMULPS       Y10, Y8, Y11
-	VADDPS       Y11, Y2, Y2
-	VMULPS       Y10, Y9, Y10
-	VADDPS       Y10, Y6, Y6
+	VFMADD231PS  Y10, Y8, Y2
+	VFMADD231PS  Y10, Y9, Y6
 	VBROADCASTSS 28(BX), Y10
-	VMULPS       Y10, Y8, Y8
-	VADDPS       Y8, Y3, Y3
-	VMULPS       Y10, Y9, Y10
-	VADDPS       Y10, Y7, Y7
+	VFMADD231PS  Y10, Y8, Y3
+	VFMADD231PS  Y10, Y9, Y7
 	VMOVUPS      128(AX), Y8
 	VMOVUPS      160(AX), Y9
 	VBROADCASTSS 32(BX), Y10
-	VMULPS       Y10, Y8, Y11
-	VADDPS       Y11, Y0, Y0
-	VMULPS       Y10, Y9, Y10
-	VADDPS       Y10, Y4, Y4
+	VFMADD231PS  Y10, Y8, Y0
+	VFMADD231PS  Y10, Y9, Y4
 	VBROADCASTSS 36(BX), Y10
-	VMULPS       Y10, Y8, Y11
-	VADDPS       Y11, Y1, Y1
-	VMULPS       Y10, Y9, Y10
-	VADDPS       Y10, Y5, Y5
+	VFMADD231PS  Y10, Y8, Y1
+	VFMADD231PS  Y10, Y9, Y5
 	VBROADCASTSS 40(BX), Y10
-	VMULPS       Y10, Y8, Y11
-	VADDPS       Y11, Y2, Y2
-	VMULPS       Y10, Y9, Y10
-	VADDPS       Y10, Y6, Y6
+	VFMADD231PS  Y10, Y8, Y2
+	VFMADD231PS  Y10, Y9, Y6
 	VBROADCASTSS 44(BX), Y10
-	VMULPS       Y10, Y8, Y8
-	VADDPS       Y8, Y3, Y3
-	VMULPS       Y10, Y9, Y10
-	VADDPS       Y10, Y7, Y7
+	VFMADD231PS  Y10, Y8, Y3
+	VFMADD231PS  Y10, Y9, Y7
 	VMOVUPS      192(AX), Y8
 	VMOVUPS      224(AX), Y9
 	VBROADCASTSS 48(BX), Y10
-	VMULPS       Y10, Y8, Y11
-	VADDPS       Y11, Y0, Y0
-	VMULPS       Y10, Y9, Y10
-	VADDPS       Y10, Y4, Y4
+	VFMADD231PS  Y10, Y8, Y0
+	VFMADD231PS  Y10, Y9, Y4
 	VBROADCASTSS 52(BX), Y10
-	VMULPS       Y10, Y8, Y11
-	VADDPS       Y11, Y1, Y1
-	VMULPS       Y10, Y9, Y10
-	VADDPS       Y10, Y5, Y5
+	VFMADD231PS  Y10, Y8, Y1
+	VFMADD231PS  Y10, Y9, Y5
 	VBROADCASTSS 56(BX), Y10
-	VMULPS       Y10, Y8, Y11
-	VADDPS       Y11, Y2, Y2
-	VMULPS       Y10, Y9, Y10
-	VADDPS       Y10, Y6, Y6
+	VFMADD231PS  Y10, Y8, Y2
+	VFMADD231PS  Y10, Y9, Y6
 	VBROADCASTSS 60(BX), Y10
-	VMULPS       Y10, Y8, Y8
-	VADDPS       Y8, Y3, Y3
-	VMULPS       Y10, Y9, Y10
-	VADDPS       Y10, Y7, Y7
+	VFMADD231PS  Y10, Y8, Y3
+	VFMADD231PS  Y10, Y9, Y7
 	ADDQ         $0x00000100, AX
 	ADDQ         $0x00000040, BX
 	SUBQ         $0x00000004, SI
-	JMP          loop74
+	JMP          loop97
 
-rest75:
+rest98:
 	TESTQ        SI, SI
-	JZ           done76
+	JZ           done99
 	VMOVUPS      (AX), Y8
 	VMOVUPS      32(AX), Y9
 	VBROADCASTSS (BX), Y10
-	VMULPS       Y10, Y8, Y11
-	VADDPS       Y11, Y0, Y0
-	VMULPS       Y10, Y9, Y10
-	VADDPS       Y10, Y4, Y4
+	VFMADD231PS  Y10, Y8, Y0
+	VFMADD231PS  Y10, Y9, Y4
 	VBROADCASTSS 4(BX), Y10
-	VMULPS       Y10, Y8, Y11
-	VADDPS       Y11, Y1, Y1
-	VMULPS       Y10, Y9, Y10
-	VADDPS       Y10, Y5, Y5
+	VFMADD231PS  Y10, Y8, Y1
+	VFMADD231PS  Y10, Y9, Y5
 	VBROADCASTSS 8(BX), Y10
-	VMULPS       Y10, Y8, Y11
-	VADDPS       Y11, Y2, Y2
-	VMULPS       Y10, Y9, Y10
-	VADDPS       Y10, Y6, Y6
+	VFMADD231PS  Y10, Y8, Y2
+	VFMADD231PS  Y10, Y9, Y6
 	VBROADCASTSS 12(BX), Y10
-	VMULPS       Y10, Y8, Y8
-	VADDPS       Y8, Y3, Y3
-	VMULPS       Y10, Y9, Y10
-	VADDPS       Y10, Y7, Y7
+	VFMADD231PS  Y10, Y8, Y3
+	VFMADD231PS  Y10, Y9, Y7
 	ADDQ         $0x00000040, AX
 	ADDQ         $0x00000010, BX
-	DECQ         SI
-	JMP          rest75
+	SUBQ         $0x00000001, SI
+	JMP          rest98
 
-done76:
+done99:
 	MOVQ    stride+8(FP), SI
 	MOVQ    CX, BX
 	VMOVUPS Y0, (BX)
@@ -21982,19 +22164,19 @@ done76:
 	ADDQ    SI, BX
 	VMOVUPS Y7, 32(BX)
 	ADDQ    $0x00000040, CX
-	DECQ    DX
-	JNZ     panel73
+	SUBQ    $0x00000001, DX
+	JNZ     many94
 	VZEROUPPER
 	RET
 
 // func f16x4AVX2(dst *float32, stride int, quants *byte, meta *byte, x *byte, xstride int, blocks int, panels int)
-// Requires: AVX, AVX2, F16C
+// Requires: AVX, AVX2, F16C, FMA3
 TEXT ·f16x4AVX2(SB), NOSPLIT, $0-64
 	MOVQ quants+16(FP), AX
 	MOVQ dst+0(FP), CX
 	MOVQ panels+56(FP), DX
 
-panel77:
+many100:
 	MOVQ  x+32(FP), BX
 	MOVQ  blocks+48(FP), SI
 	VPXOR Y0, Y0, Y0
@@ -22006,133 +22188,93 @@ panel77:
 	VPXOR Y6, Y6, Y6
 	VPXOR Y7, Y7, Y7
 
-loop78:
+loop103:
 	CMPQ         SI, $0x00000004
-	JL           rest79
+	JL           rest104
 	VCVTPH2PS    (AX), Y8
 	VCVTPH2PS    16(AX), Y9
 	VBROADCASTSS (BX), Y10
-	VMULPS       Y10, Y8, Y11
-	VADDPS       Y11, Y0, Y0
-	VMULPS       Y10, Y9, Y10
-	VADDPS       Y10, Y4, Y4
+	VFMADD231PS  Y10, Y8, Y0
+	VFMADD231PS  Y10, Y9, Y4
 	VBROADCASTSS 4(BX), Y10
-	VMULPS       Y10, Y8, Y11
-	VADDPS       Y11, Y1, Y1
-	VMULPS       Y10, Y9, Y10
-	VADDPS       Y10, Y5, Y5
+	VFMADD231PS  Y10, Y8, Y1
+	VFMADD231PS  Y10, Y9, Y5
 	VBROADCASTSS 8(BX), Y10
-	VMULPS       Y10, Y8, Y11
-	VADDPS       Y11, Y2, Y2
-	VMULPS       Y10, Y9, Y10
-	VADDPS       Y10, Y6, Y6
+	VFMADD231PS  Y10, Y8, Y2
+	VFMADD231PS  Y10, Y9, Y6
 	VBROADCASTSS 12(BX), Y10
-	VMULPS       Y10, Y8, Y8
-	VADDPS       Y8, Y3, Y3
-	VMULPS       Y10, Y9, Y10
-	VADDPS       Y10, Y7, Y7
+	VFMADD231PS  Y10, Y8, Y3
+	VFMADD231PS  Y10, Y9, Y7
 	VCVTPH2PS    32(AX), Y8
 	VCVTPH2PS    48(AX), Y9
 	VBROADCASTSS 16(BX), Y10
-	VMULPS       Y10, Y8, Y11
-	VADDPS       Y11, Y0, Y0
-	VMULPS       Y10, Y9, Y10
-	VADDPS       Y10, Y4, Y4
+	VFMADD231PS  Y10, Y8, Y0
+	VFMADD231PS  Y10, Y9, Y4
 	VBROADCASTSS 20(BX), Y10
-	VMULPS       Y10, Y8, Y11
-	VADDPS       Y11, Y1, Y1
-	VMULPS       Y10, Y9, Y10
-	VADDPS       Y10, Y5, Y5
+	VFMADD231PS  Y10, Y8, Y1
+	VFMADD231PS  Y10, Y9, Y5
 	VBROADCASTSS 24(BX), Y10
-	VMULPS       Y10, Y8, Y11
-	VADDPS       Y11, Y2, Y2
-	VMULPS       Y10, Y9, Y10
-	VADDPS       Y10, Y6, Y6
+	VFMADD231PS  Y10, Y8, Y2
+	VFMADD231PS  Y10, Y9, Y6
 	VBROADCASTSS 28(BX), Y10
-	VMULPS       Y10, Y8, Y8
-	VADDPS       Y8, Y3, Y3
-	VMULPS       Y10, Y9, Y10
-	VADDPS       Y10, Y7, Y7
+	VFMADD231PS  Y10, Y8, Y3
+	VFMADD231PS  Y10, Y9, Y7
 	VCVTPH2PS    64(AX), Y8
 	VCVTPH2PS    80(AX), Y9
 	VBROADCASTSS 32(BX), Y10
-	VMULPS       Y10, Y8, Y11
-	VADDPS       Y11, Y0, Y0
-	VMULPS       Y10, Y9, Y10
-	VADDPS       Y10, Y4, Y4
+	VFMADD231PS  Y10, Y8, Y0
+	VFMADD231PS  Y10, Y9, Y4
 	VBROADCASTSS 36(BX), Y10
-	VMULPS       Y10, Y8, Y11
-	VADDPS       Y11, Y1, Y1
-	VMULPS       Y10, Y9, Y10
-	VADDPS       Y10, Y5, Y5
+	VFMADD231PS  Y10, Y8, Y1
+	VFMADD231PS  Y10, Y9, Y5
 	VBROADCASTSS 40(BX), Y10
-	VMULPS       Y10, Y8, Y11
-	VADDPS       Y11, Y2, Y2
-	VMULPS       Y10, Y9, Y10
-	VADDPS       Y10, Y6, Y6
+	VFMADD231PS  Y10, Y8, Y2
+	VFMADD231PS  Y10, Y9, Y6
 	VBROADCASTSS 44(BX), Y10
-	VMULPS       Y10, Y8, Y8
-	VADDPS       Y8, Y3, Y3
-	VMULPS       Y10, Y9, Y10
-	VADDPS       Y10, Y7, Y7
+	VFMADD231PS  Y10, Y8, Y3
+	VFMADD231PS  Y10, Y9, Y7
 	VCVTPH2PS    96(AX), Y8
 	VCVTPH2PS    112(AX), Y9
 	VBROADCASTSS 48(BX), Y10
-	VMULPS       Y10, Y8, Y11
-	VADDPS       Y11, Y0, Y0
-	VMULPS       Y10, Y9, Y10
-	VADDPS       Y10, Y4, Y4
+	VFMADD231PS  Y10, Y8, Y0
+	VFMADD231PS  Y10, Y9, Y4
 	VBROADCASTSS 52(BX), Y10
-	VMULPS       Y10, Y8, Y11
-	VADDPS       Y11, Y1, Y1
-	VMULPS       Y10, Y9, Y10
-	VADDPS       Y10, Y5, Y5
+	VFMADD231PS  Y10, Y8, Y1
+	VFMADD231PS  Y10, Y9, Y5
 	VBROADCASTSS 56(BX), Y10
-	VMULPS       Y10, Y8, Y11
-	VADDPS       Y11, Y2, Y2
-	VMULPS       Y10, Y9, Y10
-	VADDPS       Y10, Y6, Y6
+	VFMADD231PS  Y10, Y8, Y2
+	VFMADD231PS  Y10, Y9, Y6
 	VBROADCASTSS 60(BX), Y10
-	VMULPS       Y10, Y8, Y8
-	VADDPS       Y8, Y3, Y3
-	VMULPS       Y10, Y9, Y10
-	VADDPS       Y10, Y7, Y7
+	VFMADD231PS  Y10, Y8, Y3
+	VFMADD231PS  Y10, Y9, Y7
 	ADDQ         $0x00000080, AX
 	ADDQ         $0x00000040, BX
 	SUBQ         $0x00000004, SI
-	JMP          loop78
+	JMP          loop103
 
-rest79:
+rest104:
 	TESTQ        SI, SI
-	JZ           done80
+	JZ           done105
 	VCVTPH2PS    (AX), Y8
 	VCVTPH2PS    16(AX), Y9
 	VBROADCASTSS (BX), Y10
-	VMULPS       Y10, Y8, Y11
-	VADDPS       Y11, Y0, Y0
-	VMULPS       Y10, Y9, Y10
-	VADDPS       Y10, Y4, Y4
+	VFMADD231PS  Y10, Y8, Y0
+	VFMADD231PS  Y10, Y9, Y4
 	VBROADCASTSS 4(BX), Y10
-	VMULPS       Y10, Y8, Y11
-	VADDPS       Y11, Y1, Y1
-	VMULPS       Y10, Y9, Y10
-	VADDPS       Y10, Y5, Y5
+	VFMADD231PS  Y10, Y8, Y1
+	VFMADD231PS  Y10, Y9, Y5
 	VBROADCASTSS 8(BX), Y10
-	VMULPS       Y10, Y8, Y11
-	VADDPS       Y11, Y2, Y2
-	VMULPS       Y10, Y9, Y10
-	VADDPS       Y10, Y6, Y6
+	VFMADD231PS  Y10, Y8, Y2
+	VFMADD231PS  Y10, Y9, Y6
 	VBROADCASTSS 12(BX), Y10
-	VMULPS       Y10, Y8, Y8
-	VADDPS       Y8, Y3, Y3
-	VMULPS       Y10, Y9, Y10
-	VADDPS       Y10, Y7, Y7
+	VFMADD231PS  Y10, Y8, Y3
+	VFMADD231PS  Y10, Y9, Y7
 	ADDQ         $0x00000020, AX
 	ADDQ         $0x00000010, BX
-	DECQ         SI
-	JMP          rest79
+	SUBQ         $0x00000001, SI
+	JMP          rest104
 
-done80:
+done105:
 	MOVQ    stride+8(FP), SI
 	MOVQ    CX, BX
 	VMOVUPS Y0, (BX)
@@ -22152,19 +22294,19 @@ done80:
 	ADDQ    SI, BX
 	VMOVUPS Y7, 32(BX)
 	ADDQ    $0x00000040, CX
-	DECQ    DX
-	JNZ     panel77
+	SUBQ    $0x00000001, DX
+	JNZ     many100
 	VZEROUPPER
 	RET
 
 // func bf16x4AVX2(dst *float32, stride int, quants *byte, meta *byte, x *byte, xstride int, blocks int, panels int)
-// Requires: AVX, AVX2
+// Requires: AVX, AVX2, FMA3
 TEXT ·bf16x4AVX2(SB), NOSPLIT, $0-64
 	MOVQ quants+16(FP), AX
 	MOVQ dst+0(FP), CX
 	MOVQ panels+56(FP), DX
 
-panel81:
+many106:
 	MOVQ  x+32(FP), BX
 	MOVQ  blocks+48(FP), SI
 	VPXOR Y0, Y0, Y0
@@ -22176,143 +22318,103 @@ panel81:
 	VPXOR Y6, Y6, Y6
 	VPXOR Y7, Y7, Y7
 
-loop82:
+loop109:
 	CMPQ         SI, $0x00000004
-	JL           rest83
+	JL           rest110
 	VPMOVZXWD    (AX), Y8
 	VPSLLD       $0x10, Y8, Y8
 	VPMOVZXWD    16(AX), Y9
 	VPSLLD       $0x10, Y9, Y9
 	VBROADCASTSS (BX), Y10
-	VMULPS       Y10, Y8, Y11
-	VADDPS       Y11, Y0, Y0
-	VMULPS       Y10, Y9, Y10
-	VADDPS       Y10, Y4, Y4
+	VFMADD231PS  Y10, Y8, Y0
+	VFMADD231PS  Y10, Y9, Y4
 	VBROADCASTSS 4(BX), Y10
-	VMULPS       Y10, Y8, Y11
-	VADDPS       Y11, Y1, Y1
-	VMULPS       Y10, Y9, Y10
-	VADDPS       Y10, Y5, Y5
+	VFMADD231PS  Y10, Y8, Y1
+	VFMADD231PS  Y10, Y9, Y5
 	VBROADCASTSS 8(BX), Y10
-	VMULPS       Y10, Y8, Y11
-	VADDPS       Y11, Y2, Y2
-	VMULPS       Y10, Y9, Y10
-	VADDPS       Y10, Y6, Y6
+	VFMADD231PS  Y10, Y8, Y2
+	VFMADD231PS  Y10, Y9, Y6
 	VBROADCASTSS 12(BX), Y10
-	VMULPS       Y10, Y8, Y8
-	VADDPS       Y8, Y3, Y3
-	VMULPS       Y10, Y9, Y10
-	VADDPS       Y10, Y7, Y7
+	VFMADD231PS  Y10, Y8, Y3
+	VFMADD231PS  Y10, Y9, Y7
 	VPMOVZXWD    32(AX), Y8
 	VPSLLD       $0x10, Y8, Y8
 	VPMOVZXWD    48(AX), Y9
 	VPSLLD       $0x10, Y9, Y9
 	VBROADCASTSS 16(BX), Y10
-	VMULPS       Y10, Y8, Y11
-	VADDPS       Y11, Y0, Y0
-	VMULPS       Y10, Y9, Y10
-	VADDPS       Y10, Y4, Y4
+	VFMADD231PS  Y10, Y8, Y0
+	VFMADD231PS  Y10, Y9, Y4
 	VBROADCASTSS 20(BX), Y10
-	VMULPS       Y10, Y8, Y11
-	VADDPS       Y11, Y1, Y1
-	VMULPS       Y10, Y9, Y10
-	VADDPS       Y10, Y5, Y5
+	VFMADD231PS  Y10, Y8, Y1
+	VFMADD231PS  Y10, Y9, Y5
 	VBROADCASTSS 24(BX), Y10
-	VMULPS       Y10, Y8, Y11
-	VADDPS       Y11, Y2, Y2
-	VMULPS       Y10, Y9, Y10
-	VADDPS       Y10, Y6, Y6
+	VFMADD231PS  Y10, Y8, Y2
+	VFMADD231PS  Y10, Y9, Y6
 	VBROADCASTSS 28(BX), Y10
-	VMULPS       Y10, Y8, Y8
-	VADDPS       Y8, Y3, Y3
-	VMULPS       Y10, Y9, Y10
-	VADDPS       Y10, Y7, Y7
+	VFMADD231PS  Y10, Y8, Y3
+	VFMADD231PS  Y10, Y9, Y7
 	VPMOVZXWD    64(AX), Y8
 	VPSLLD       $0x10, Y8, Y8
 	VPMOVZXWD    80(AX), Y9
 	VPSLLD       $0x10, Y9, Y9
 	VBROADCASTSS 32(BX), Y10
-	VMULPS       Y10, Y8, Y11
-	VADDPS       Y11, Y0, Y0
-	VMULPS       Y10, Y9, Y10
-	VADDPS       Y10, Y4, Y4
+	VFMADD231PS  Y10, Y8, Y0
+	VFMADD231PS  Y10, Y9, Y4
 	VBROADCASTSS 36(BX), Y10
-	VMULPS       Y10, Y8, Y11
-	VADDPS       Y11, Y1, Y1
-	VMULPS       Y10, Y9, Y10
-	VADDPS       Y10, Y5, Y5
+	VFMADD231PS  Y10, Y8, Y1
+	VFMADD231PS  Y10, Y9, Y5
 	VBROADCASTSS 40(BX), Y10
-	VMULPS       Y10, Y8, Y11
-	VADDPS       Y11, Y2, Y2
-	VMULPS       Y10, Y9, Y10
-	VADDPS       Y10, Y6, Y6
+	VFMADD231PS  Y10, Y8, Y2
+	VFMADD231PS  Y10, Y9, Y6
 	VBROADCASTSS 44(BX), Y10
-	VMULPS       Y10, Y8, Y8
-	VADDPS       Y8, Y3, Y3
-	VMULPS       Y10, Y9, Y10
-	VADDPS       Y10, Y7, Y7
+	VFMADD231PS  Y10, Y8, Y3
+	VFMADD231PS  Y10, Y9, Y7
 	VPMOVZXWD    96(AX), Y8
 	VPSLLD       $0x10, Y8, Y8
 	VPMOVZXWD    112(AX), Y9
 	VPSLLD       $0x10, Y9, Y9
 	VBROADCASTSS 48(BX), Y10
-	VMULPS       Y10, Y8, Y11
-	VADDPS       Y11, Y0, Y0
-	VMULPS       Y10, Y9, Y10
-	VADDPS       Y10, Y4, Y4
+	VFMADD231PS  Y10, Y8, Y0
+	VFMADD231PS  Y10, Y9, Y4
 	VBROADCASTSS 52(BX), Y10
-	VMULPS       Y10, Y8, Y11
-	VADDPS       Y11, Y1, Y1
-	VMULPS       Y10, Y9, Y10
-	VADDPS       Y10, Y5, Y5
+	VFMADD231PS  Y10, Y8, Y1
+	VFMADD231PS  Y10, Y9, Y5
 	VBROADCASTSS 56(BX), Y10
-	VMULPS       Y10, Y8, Y11
-	VADDPS       Y11, Y2, Y2
-	VMULPS       Y10, Y9, Y10
-	VADDPS       Y10, Y6, Y6
+	VFMADD231PS  Y10, Y8, Y2
+	VFMADD231PS  Y10, Y9, Y6
 	VBROADCASTSS 60(BX), Y10
-	VMULPS       Y10, Y8, Y8
-	VADDPS       Y8, Y3, Y3
-	VMULPS       Y10, Y9, Y10
-	VADDPS       Y10, Y7, Y7
+	VFMADD231PS  Y10, Y8, Y3
+	VFMADD231PS  Y10, Y9, Y7
 	ADDQ         $0x00000080, AX
 	ADDQ         $0x00000040, BX
 	SUBQ         $0x00000004, SI
-	JMP          loop82
+	JMP          loop109
 
-rest83:
+rest110:
 	TESTQ        SI, SI
-	JZ           done84
+	JZ           done111
 	VPMOVZXWD    (AX), Y8
 	VPSLLD       $0x10, Y8, Y8
 	VPMOVZXWD    16(AX), Y9
 	VPSLLD       $0x10, Y9, Y9
 	VBROADCASTSS (BX), Y10
-	VMULPS       Y10, Y8, Y11
-	VADDPS       Y11, Y0, Y0
-	VMULPS       Y10, Y9, Y10
-	VADDPS       Y10, Y4, Y4
+	VFMADD231PS  Y10, Y8, Y0
+	VFMADD231PS  Y10, Y9, Y4
 	VBROADCASTSS 4(BX), Y10
-	VMULPS       Y10, Y8, Y11
-	VADDPS       Y11, Y1, Y1
-	VMULPS       Y10, Y9, Y10
-	VADDPS       Y10, Y5, Y5
+	VFMADD231PS  Y10, Y8, Y1
+	VFMADD231PS  Y10, Y9, Y5
 	VBROADCASTSS 8(BX), Y10
-	VMULPS       Y10, Y8, Y11
-	VADDPS       Y11, Y2, Y2
-	VMULPS       Y10, Y9, Y10
-	VADDPS       Y10, Y6, Y6
+	VFMADD231PS  Y10, Y8, Y2
+	VFMADD231PS  Y10, Y9, Y6
 	VBROADCASTSS 12(BX), Y10
-	VMULPS       Y10, Y8, Y8
-	VADDPS       Y8, Y3, Y3
-	VMULPS       Y10, Y9, Y10
-	VADDPS       Y10, Y7, Y7
+	VFMADD231PS  Y10, Y8, Y3
+	VFMADD231PS  Y10, Y9, Y7
 	ADDQ         $0x00000020, AX
 	ADDQ         $0x00000010, BX
-	DECQ         SI
-	JMP          rest83
+	SUBQ         $0x00000001, SI
+	JMP          rest110
 
-done84:
+done111:
 	MOVQ    stride+8(FP), SI
 	MOVQ    CX, BX
 	VMOVUPS Y0, (BX)
@@ -22332,8 +22434,8 @@ done84:
 	ADDQ    SI, BX
 	VMOVUPS Y7, 32(BX)
 	ADDQ    $0x00000040, CX
-	DECQ    DX
-	JNZ     panel81
+	SUBQ    $0x00000001, DX
+	JNZ     many106
 	VZEROUPPER
 	RET
 
@@ -22346,13 +22448,13 @@ TEXT ·q8x1AVX512(SB), NOSPLIT, $0-64
 	MOVQ panels+56(FP), BX
 	MOVQ xstride+40(FP), SI
 
-panel85:
+panel112:
 	MOVQ   CX, SI
 	MOVQ   x+32(FP), CX
 	MOVQ   blocks+48(FP), DI
 	VPXORD Z0, Z0, Z0
 
-block86:
+block113:
 	VPXORD        Z1, Z1, Z1
 	PREFETCHT0    3072(AX)
 	PREFETCHT0    3136(AX)
@@ -22388,13 +22490,13 @@ block86:
 	ADDQ          $0x00000020, SI
 	ADDQ          $0x0000002c, CX
 	DECQ          DI
-	JNZ           block86
+	JNZ           block113
 	MOVQ          DX, CX
 	VMOVUPS       Z0, (CX)
 	MOVQ          SI, CX
 	ADDQ          $0x00000040, DX
 	DECQ          BX
-	JNZ           panel85
+	JNZ           panel112
 	VZEROUPPER
 	RET
 
@@ -22407,13 +22509,13 @@ TEXT ·q8Leastx1AVX512(SB), NOSPLIT, $0-64
 	MOVQ panels+56(FP), BX
 	MOVQ xstride+40(FP), SI
 
-panel87:
+panel114:
 	MOVQ   CX, SI
 	MOVQ   x+32(FP), CX
 	MOVQ   blocks+48(FP), DI
 	VPXORD Z0, Z0, Z0
 
-block88:
+block115:
 	VPXORD        Z1, Z1, Z1
 	PREFETCHT0    3072(AX)
 	PREFETCHT0    3136(AX)
@@ -22451,13 +22553,13 @@ block88:
 	ADDQ          $0x00000040, SI
 	ADDQ          $0x0000002c, CX
 	DECQ          DI
-	JNZ           block88
+	JNZ           block115
 	MOVQ          DX, CX
 	VMOVUPS       Z0, (CX)
 	MOVQ          SI, CX
 	ADDQ          $0x00000040, DX
 	DECQ          BX
-	JNZ           panel87
+	JNZ           panel114
 	VZEROUPPER
 	RET
 
@@ -22473,13 +22575,13 @@ TEXT ·q4x1AVX512(SB), NOSPLIT, $0-64
 	VMOVD        SI, X0
 	VPBROADCASTD X0, Z0
 
-panel89:
+panel116:
 	MOVQ   CX, SI
 	MOVQ   x+32(FP), CX
 	MOVQ   blocks+48(FP), DI
 	VPXORD Z1, Z1, Z1
 
-block90:
+block117:
 	VPXORD        Z2, Z2, Z2
 	PREFETCHT0    3072(AX)
 	PREFETCHT0    3136(AX)
@@ -22519,13 +22621,13 @@ block90:
 	ADDQ          $0x00000020, SI
 	ADDQ          $0x0000002c, CX
 	DECQ          DI
-	JNZ           block90
+	JNZ           block117
 	MOVQ          DX, CX
 	VMOVUPS       Z1, (CX)
 	MOVQ          SI, CX
 	ADDQ          $0x00000040, DX
 	DECQ          BX
-	JNZ           panel89
+	JNZ           panel116
 	VZEROUPPER
 	RET
 
@@ -22541,13 +22643,13 @@ TEXT ·q4Kx1AVX512(SB), NOSPLIT, $0-64
 	VPBROADCASTD X0, Z0
 	MOVQ         panels+56(FP), BX
 
-panel91:
+panel118:
 	MOVQ   CX, SI
 	MOVQ   x+32(FP), CX
 	MOVQ   blocks+48(FP), DI
 	VPXORD Z1, Z1, Z1
 
-block92:
+block119:
 	PREFETCHT0    4096(AX)
 	PREFETCHT0    4160(AX)
 	PREFETCHT0    4224(AX)
@@ -22860,13 +22962,13 @@ block92:
 	ADDQ          $0x00000140, SI
 	ADDQ          $0x00000154, CX
 	DECQ          DI
-	JNZ           block92
+	JNZ           block119
 	MOVQ          DX, CX
 	VMOVUPS       Z1, (CX)
 	MOVQ          SI, CX
 	ADDQ          $0x00000040, DX
 	DECQ          BX
-	JNZ           panel91
+	JNZ           panel118
 	VZEROUPPER
 	RET
 
@@ -22885,13 +22987,13 @@ TEXT ·q5Kx1AVX512(SB), NOSPLIT, $0-64
 	VPBROADCASTD X1, Z1
 	MOVQ         panels+56(FP), BX
 
-panel93:
+panel120:
 	MOVQ   CX, SI
 	MOVQ   x+32(FP), CX
 	MOVQ   blocks+48(FP), DI
 	VPXORD Z2, Z2, Z2
 
-block94:
+block121:
 	PREFETCHT0    4096(AX)
 	PREFETCHT0    4160(AX)
 	PREFETCHT0    4224(AX)
@@ -23460,13 +23562,13 @@ block94:
 	ADDQ          $0x00000140, SI
 	ADDQ          $0x00000154, CX
 	DECQ          DI
-	JNZ           block94
+	JNZ           block121
 	MOVQ          DX, CX
 	VMOVUPS       Z2, (CX)
 	MOVQ          SI, CX
 	ADDQ          $0x00000040, DX
 	DECQ          BX
-	JNZ           panel93
+	JNZ           panel120
 	VZEROUPPER
 	RET
 
@@ -23485,13 +23587,13 @@ TEXT ·q6Kx1AVX512(SB), NOSPLIT, $0-64
 	VPBROADCASTD X1, Z1
 	MOVQ         panels+56(FP), BX
 
-panel95:
+panel122:
 	MOVQ   CX, SI
 	MOVQ   x+32(FP), CX
 	MOVQ   blocks+48(FP), DI
 	VPXORD Z6, Z6, Z6
 
-block96:
+block123:
 	PREFETCHT0    4096(AX)
 	PREFETCHT0    4160(AX)
 	PREFETCHT0    4224(AX)
@@ -23950,13 +24052,13 @@ block96:
 	ADDQ          $0x00000120, SI
 	ADDQ          $0x00000154, CX
 	DECQ          DI
-	JNZ           block96
+	JNZ           block123
 	MOVQ          DX, CX
 	VMOVUPS       Z6, (CX)
 	MOVQ          SI, CX
 	ADDQ          $0x00000040, DX
 	DECQ          BX
-	JNZ           panel95
+	JNZ           panel122
 	VZEROUPPER
 	RET
 
@@ -23967,52 +24069,116 @@ TEXT ·f32x1AVX512(SB), NOSPLIT, $0-64
 	MOVQ dst+0(FP), CX
 	MOVQ panels+56(FP), DX
 
-panel97:
+many124:
+	CMPQ   DX, $0x00000002
+	JL     last125
 	MOVQ   x+32(FP), BX
 	MOVQ   blocks+48(FP), SI
+	IMUL3Q $0x00000040, SI, DI
+	ADDQ   AX, DI
 	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
 
-loop98:
-	CMPQ        SI, $0x00000004
-	JL          rest99
-	PREFETCHT0  3072(AX)
-	PREFETCHT0  3136(AX)
-	PREFETCHT0  3200(AX)
-	PREFETCHT0  3264(AX)
-	VMOVUPS     (AX), Z1
-	VMULPS.BCST (BX), Z1, Z1
-	VADDPS      Z1, Z0, Z0
-	VMOVUPS     64(AX), Z1
-	VMULPS.BCST 4(BX), Z1, Z1
-	VADDPS      Z1, Z0, Z0
-	VMOVUPS     128(AX), Z1
-	VMULPS.BCST 8(BX), Z1, Z1
-	VADDPS      Z1, Z0, Z0
-	VMOVUPS     192(AX), Z1
-	VMULPS.BCST 12(BX), Z1, Z1
-	VADDPS      Z1, Z0, Z0
-	ADDQ        $0x00000100, AX
-	ADDQ        $0x00000010, BX
-	SUBQ        $0x00000004, SI
-	JMP         loop98
+loop127:
+	CMPQ             SI, $0x00000004
+	JL               rest128
+	PREFETCHT0       3072(AX)
+	PREFETCHT0       3136(AX)
+	PREFETCHT0       3200(AX)
+	PREFETCHT0       3264(AX)
+	PREFETCHT0       3072(DI)
+	PREFETCHT0       3136(DI)
+	PREFETCHT0       3200(DI)
+	PREFETCHT0       3264(DI)
+	VMOVUPS          (AX), Z2
+	VMOVUPS          (DI), Z3
+	VFMADD231PS.BCST (BX), Z2, Z0
+	VFMADD231PS.BCST (BX), Z3, Z1
+	VMOVUPS          64(AX), Z2
+	VMOVUPS          64(DI), Z3
+	VFMADD231PS.BCST 4(BX), Z2, Z0
+	VFMADD231PS.BCST 4(BX), Z3, Z1
+	VMOVUPS          128(AX), Z2
+	VMOVUPS          128(DI), Z3
+	VFMADD231PS.BCST 8(BX), Z2, Z0
+	VFMADD231PS.BCST 8(BX), Z3, Z1
+	VMOVUPS          192(AX), Z2
+	VMOVUPS          192(DI), Z3
+	VFMADD231PS.BCST 12(BX), Z2, Z0
+	VFMADD231PS.BCST 12(BX), Z3, Z1
+	ADDQ             $0x00000100, AX
+	ADDQ             $0x00000100, DI
+	ADDQ             $0x00000010, BX
+	SUBQ             $0x00000004, SI
+	JMP              loop127
 
-rest99:
-	TESTQ       SI, SI
-	JZ          done100
-	VMOVUPS     (AX), Z1
-	VMULPS.BCST (BX), Z1, Z1
-	VADDPS      Z1, Z0, Z0
-	ADDQ        $0x00000040, AX
-	ADDQ        $0x00000004, BX
-	DECQ        SI
-	JMP         rest99
+rest128:
+	TESTQ            SI, SI
+	JZ               done129
+	VMOVUPS          (AX), Z2
+	VMOVUPS          (DI), Z3
+	VFMADD231PS.BCST (BX), Z2, Z0
+	VFMADD231PS.BCST (BX), Z3, Z1
+	ADDQ             $0x00000040, AX
+	ADDQ             $0x00000040, DI
+	ADDQ             $0x00000004, BX
+	SUBQ             $0x00000001, SI
+	JMP              rest128
 
-done100:
-	MOVQ    CX, BX
-	VMOVUPS Z0, (BX)
+done129:
+	MOVQ    CX, AX
+	VMOVUPS Z0, (AX)
+	MOVQ    CX, AX
+	VMOVUPS Z1, 64(AX)
+	MOVQ    DI, AX
+	ADDQ    $0x00000080, CX
+	SUBQ    $0x00000002, DX
+	JMP     many124
+
+last125:
+	TESTQ  DX, DX
+	JZ     end126
+	MOVQ   x+32(FP), BX
+	MOVQ   blocks+48(FP), SI
+	VPXORD Z4, Z4, Z4
+
+loop130:
+	CMPQ             SI, $0x00000004
+	JL               rest131
+	PREFETCHT0       3072(AX)
+	PREFETCHT0       3136(AX)
+	PREFETCHT0       3200(AX)
+	PREFETCHT0       3264(AX)
+	VMOVUPS          (AX), Z0
+	VFMADD231PS.BCST (BX), Z0, Z4
+	VMOVUPS          64(AX), Z0
+	VFMADD231PS.BCST 4(BX), Z0, Z4
+	VMOVUPS          128(AX), Z0
+	VFMADD231PS.BCST 8(BX), Z0, Z4
+	VMOVUPS          192(AX), Z0
+	VFMADD231PS.BCST 12(BX), Z0, Z4
+	ADDQ             $0x00000100, AX
+	ADDQ             $0x00000010, BX
+	SUBQ             $0x00000004, SI
+	JMP              loop130
+
+rest131:
+	TESTQ            SI, SI
+	JZ               done132
+	VMOVUPS          (AX), Z0
+	VFMADD231PS.BCST (BX), Z0, Z4
+	ADDQ             $0x00000040, AX
+	ADDQ             $0x00000004, BX
+	SUBQ             $0x00000001, SI
+	JMP              rest131
+
+done132:
+	MOVQ    CX, AX
+	VMOVUPS Z4, (AX)
 	ADDQ    $0x00000040, CX
-	DECQ    DX
-	JNZ     panel97
+	SUBQ    $0x00000001, DX
+
+end126:
 	VZEROUPPER
 	RET
 
@@ -24023,50 +24189,110 @@ TEXT ·f16x1AVX512(SB), NOSPLIT, $0-64
 	MOVQ dst+0(FP), CX
 	MOVQ panels+56(FP), DX
 
-panel101:
+many133:
+	CMPQ   DX, $0x00000002
+	JL     last134
 	MOVQ   x+32(FP), BX
 	MOVQ   blocks+48(FP), SI
+	IMUL3Q $0x00000020, SI, DI
+	ADDQ   AX, DI
 	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
 
-loop102:
-	CMPQ        SI, $0x00000004
-	JL          rest103
-	PREFETCHT0  3072(AX)
-	PREFETCHT0  3136(AX)
-	VCVTPH2PS   (AX), Z1
-	VMULPS.BCST (BX), Z1, Z1
-	VADDPS      Z1, Z0, Z0
-	VCVTPH2PS   32(AX), Z1
-	VMULPS.BCST 4(BX), Z1, Z1
-	VADDPS      Z1, Z0, Z0
-	VCVTPH2PS   64(AX), Z1
-	VMULPS.BCST 8(BX), Z1, Z1
-	VADDPS      Z1, Z0, Z0
-	VCVTPH2PS   96(AX), Z1
-	VMULPS.BCST 12(BX), Z1, Z1
-	VADDPS      Z1, Z0, Z0
-	ADDQ        $0x00000080, AX
-	ADDQ        $0x00000010, BX
-	SUBQ        $0x00000004, SI
-	JMP         loop102
+loop136:
+	CMPQ             SI, $0x00000004
+	JL               rest137
+	PREFETCHT0       3072(AX)
+	PREFETCHT0       3136(AX)
+	PREFETCHT0       3072(DI)
+	PREFETCHT0       3136(DI)
+	VCVTPH2PS        (AX), Z2
+	VCVTPH2PS        (DI), Z3
+	VFMADD231PS.BCST (BX), Z2, Z0
+	VFMADD231PS.BCST (BX), Z3, Z1
+	VCVTPH2PS        32(AX), Z2
+	VCVTPH2PS        32(DI), Z3
+	VFMADD231PS.BCST 4(BX), Z2, Z0
+	VFMADD231PS.BCST 4(BX), Z3, Z1
+	VCVTPH2PS        64(AX), Z2
+	VCVTPH2PS        64(DI), Z3
+	VFMADD231PS.BCST 8(BX), Z2, Z0
+	VFMADD231PS.BCST 8(BX), Z3, Z1
+	VCVTPH2PS        96(AX), Z2
+	VCVTPH2PS        96(DI), Z3
+	VFMADD231PS.BCST 12(BX), Z2, Z0
+	VFMADD231PS.BCST 12(BX), Z3, Z1
+	ADDQ             $0x00000080, AX
+	ADDQ             $0x00000080, DI
+	ADDQ             $0x00000010, BX
+	SUBQ             $0x00000004, SI
+	JMP              loop136
 
-rest103:
-	TESTQ       SI, SI
-	JZ          done104
-	VCVTPH2PS   (AX), Z1
-	VMULPS.BCST (BX), Z1, Z1
-	VADDPS      Z1, Z0, Z0
-	ADDQ        $0x00000020, AX
-	ADDQ        $0x00000004, BX
-	DECQ        SI
-	JMP         rest103
+rest137:
+	TESTQ            SI, SI
+	JZ               done138
+	VCVTPH2PS        (AX), Z2
+	VCVTPH2PS        (DI), Z3
+	VFMADD231PS.BCST (BX), Z2, Z0
+	VFMADD231PS.BCST (BX), Z3, Z1
+	ADDQ             $0x00000020, AX
+	ADDQ             $0x00000020, DI
+	ADDQ             $0x00000004, BX
+	SUBQ             $0x00000001, SI
+	JMP              rest137
 
-done104:
-	MOVQ    CX, BX
-	VMOVUPS Z0, (BX)
+done138:
+	MOVQ    CX, AX
+	VMOVUPS Z0, (AX)
+	MOVQ    CX, AX
+	VMOVUPS Z1, 64(AX)
+	MOVQ    DI, AX
+	ADDQ    $0x00000080, CX
+	SUBQ    $0x00000002, DX
+	JMP     many133
+
+last134:
+	TESTQ  DX, DX
+	JZ     end135
+	MOVQ   x+32(FP), BX
+	MOVQ   blocks+48(FP), SI
+	VPXORD Z4, Z4, Z4
+
+loop139:
+	CMPQ             SI, $0x00000004
+	JL               rest140
+	PREFETCHT0       3072(AX)
+	PREFETCHT0       3136(AX)
+	VCVTPH2PS        (AX), Z0
+	VFMADD231PS.BCST (BX), Z0, Z4
+	VCVTPH2PS        32(AX), Z0
+	VFMADD231PS.BCST 4(BX), Z0, Z4
+	VCVTPH2PS        64(AX), Z0
+	VFMADD231PS.BCST 8(BX), Z0, Z4
+	VCVTPH2PS        96(AX), Z0
+	VFMADD231PS.BCST 12(BX), Z0, Z4
+	ADDQ             $0x00000080, AX
+	ADDQ             $0x00000010, BX
+	SUBQ             $0x00000004, SI
+	JMP              loop139
+
+rest140:
+	TESTQ            SI, SI
+	JZ               done141
+	VCVTPH2PS        (AX), Z0
+	VFMADD231PS.BCST (BX), Z0, Z4
+	ADDQ             $0x00000020, AX
+	ADDQ             $0x00000004, BX
+	SUBQ             $0x00000001, SI
+	JMP              rest140
+
+done141:
+	MOVQ    CX, AX
+	VMOVUPS Z4, (AX)
 	ADDQ    $0x00000040, CX
-	DECQ    DX
-	JNZ     panel101
+	SUBQ    $0x00000001, DX
+
+end135:
 	VZEROUPPER
 	RET
 
@@ -24077,55 +24303,125 @@ TEXT ·bf16x1AVX512(SB), NOSPLIT, $0-64
 	MOVQ dst+0(FP), CX
 	MOVQ panels+56(FP), DX
 
-panel105:
+many142:
+	CMPQ   DX, $0x00000002
+	JL     last143
 	MOVQ   x+32(FP), BX
 	MOVQ   blocks+48(FP), SI
+	IMUL3Q $0x00000020, SI, DI
+	ADDQ   AX, DI
 	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
 
-loop106:
-	CMPQ        SI, $0x00000004
-	JL          rest107
-	PREFETCHT0  3072(AX)
-	PREFETCHT0  3136(AX)
-	VPMOVZXWD   (AX), Z1
-	VPSLLD      $0x10, Z1, Z1
-	VMULPS.BCST (BX), Z1, Z1
-	VADDPS      Z1, Z0, Z0
-	VPMOVZXWD   32(AX), Z1
-	VPSLLD      $0x10, Z1, Z1
-	VMULPS.BCST 4(BX), Z1, Z1
-	VADDPS      Z1, Z0, Z0
-	VPMOVZXWD   64(AX), Z1
-	VPSLLD      $0x10, Z1, Z1
-	VMULPS.BCST 8(BX), Z1, Z1
-	VADDPS      Z1, Z0, Z0
-	VPMOVZXWD   96(AX), Z1
-	VPSLLD      $0x10, Z1, Z1
-	VMULPS.BCST 12(BX), Z1, Z1
-	VADDPS      Z1, Z0, Z0
-	ADDQ        $0x00000080, AX
-	ADDQ        $0x00000010, BX
-	SUBQ        $0x00000004, SI
-	JMP         loop106
+loop145:
+	CMPQ             SI, $0x00000004
+	JL               rest146
+	PREFETCHT0       3072(AX)
+	PREFETCHT0       3136(AX)
+	PREFETCHT0       3072(DI)
+	PREFETCHT0       3136(DI)
+	VPMOVZXWD        (AX), Z2
+	VPSLLD           $0x10, Z2, Z2
+	VPMOVZXWD        (DI), Z3
+	VPSLLD           $0x10, Z3, Z3
+	VFMADD231PS.BCST (BX), Z2, Z0
+	VFMADD231PS.BCST (BX), Z3, Z1
+	VPMOVZXWD        32(AX), Z2
+	VPSLLD           $0x10, Z2, Z2
+	VPMOVZXWD        32(DI), Z3
+	VPSLLD           $0x10, Z3, Z3
+	VFMADD231PS.BCST 4(BX), Z2, Z0
+	VFMADD231PS.BCST 4(BX), Z3, Z1
+	VPMOVZXWD        64(AX), Z2
+	VPSLLD           $0x10, Z2, Z2
+	VPMOVZXWD        64(DI), Z3
+	VPSLLD           $0x10, Z3, Z3
+	VFMADD231PS.BCST 8(BX), Z2, Z0
+	VFMADD231PS.BCST 8(BX), Z3, Z1
+	VPMOVZXWD        96(AX), Z2
+	VPSLLD           $0x10, Z2, Z2
+	VPMOVZXWD        96(DI), Z3
+	VPSLLD           $0x10, Z3, Z3
+	VFMADD231PS.BCST 12(BX), Z2, Z0
+	VFMADD231PS.BCST 12(BX), Z3, Z1
+	ADDQ             $0x00000080, AX
+	ADDQ             $0x00000080, DI
+	ADDQ             $0x00000010, BX
+	SUBQ             $0x00000004, SI
+	JMP              loop145
 
-rest107:
-	TESTQ       SI, SI
-	JZ          done108
-	VPMOVZXWD   (AX), Z1
-	VPSLLD      $0x10, Z1, Z1
-	VMULPS.BCST (BX), Z1, Z1
-	VADDPS      Z1, Z0, Z0
-	ADDQ        $0x00000020, AX
-	ADDQ        $0x00000004, BX
-	DECQ        SI
-	JMP         rest107
+rest146:
+	TESTQ            SI, SI
+	JZ               done147
+	VPMOVZXWD        (AX), Z2
+	VPSLLD           $0x10, Z2, Z2
+	VPMOVZXWD        (DI), Z3
+	VPSLLD           $0x10, Z3, Z3
+	VFMADD231PS.BCST (BX), Z2, Z0
+	VFMADD231PS.BCST (BX), Z3, Z1
+	ADDQ             $0x00000020, AX
+	ADDQ             $0x00000020, DI
+	ADDQ             $0x00000004, BX
+	SUBQ             $0x00000001, SI
+	JMP              rest146
 
-done108:
-	MOVQ    CX, BX
-	VMOVUPS Z0, (BX)
+done147:
+	MOVQ    CX, AX
+	VMOVUPS Z0, (AX)
+	MOVQ    CX, AX
+	VMOVUPS Z1, 64(AX)
+	MOVQ    DI, AX
+	ADDQ    $0x00000080, CX
+	SUBQ    $0x00000002, DX
+	JMP     many142
+
+last143:
+	TESTQ  DX, DX
+	JZ     end144
+	MOVQ   x+32(FP), BX
+	MOVQ   blocks+48(FP), SI
+	VPXORD Z4, Z4, Z4
+
+loop148:
+	CMPQ             SI, $0x00000004
+	JL               rest149
+	PREFETCHT0       3072(AX)
+	PREFETCHT0       3136(AX)
+	VPMOVZXWD        (AX), Z0
+	VPSLLD           $0x10, Z0, Z0
+	VFMADD231PS.BCST (BX), Z0, Z4
+	VPMOVZXWD        32(AX), Z0
+	VPSLLD           $0x10, Z0, Z0
+	VFMADD231PS.BCST 4(BX), Z0, Z4
+	VPMOVZXWD        64(AX), Z0
+	VPSLLD           $0x10, Z0, Z0
+	VFMADD231PS.BCST 8(BX), Z0, Z4
+	VPMOVZXWD        96(AX), Z0
+	VPSLLD           $0x10, Z0, Z0
+	VFMADD231PS.BCST 12(BX), Z0, Z4
+	ADDQ             $0x00000080, AX
+	ADDQ             $0x00000010, BX
+	SUBQ             $0x00000004, SI
+	JMP              loop148
+
+rest149:
+	TESTQ            SI, SI
+	JZ               done150
+	VPMOVZXWD        (AX), Z0
+	VPSLLD           $0x10, Z0, Z0
+	VFMADD231PS.BCST (BX), Z0, Z4
+	ADDQ             $0x00000020, AX
+	ADDQ             $0x00000004, BX
+	SUBQ             $0x00000001, SI
+	JMP              rest149
+
+done150:
+	MOVQ    CX, AX
+	VMOVUPS Z4, (AX)
 	ADDQ    $0x00000040, CX
-	DECQ    DX
-	JNZ     panel105
+	SUBQ    $0x00000001, DX
+
+end144:
 	VZEROUPPER
 	RET
 
@@ -24138,14 +24434,14 @@ TEXT ·q8x2AVX512(SB), NOSPLIT, $0-64
 	MOVQ panels+56(FP), BX
 	MOVQ xstride+40(FP), SI
 
-panel109:
+panel151:
 	MOVQ   CX, DI
 	MOVQ   x+32(FP), CX
 	MOVQ   blocks+48(FP), R8
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 
-block110:
+block152:
 	VPXORD        Z2, Z2, Z2
 	VPXORD        Z3, Z3, Z3
 	VMOVDQU32     (AX), Z4
@@ -24187,7 +24483,7 @@ block110:
 	ADDQ          $0x00000020, DI
 	ADDQ          $0x0000002c, CX
 	DECQ          R8
-	JNZ           block110
+	JNZ           block152
 	MOVQ          stride+8(FP), R8
 	MOVQ          DX, CX
 	VMOVUPS       Z0, (CX)
@@ -24196,7 +24492,7 @@ block110:
 	MOVQ          DI, CX
 	ADDQ          $0x00000040, DX
 	DECQ          BX
-	JNZ           panel109
+	JNZ           panel151
 	VZEROUPPER
 	RET
 
@@ -24209,14 +24505,14 @@ TEXT ·q8Leastx2AVX512(SB), NOSPLIT, $0-64
 	MOVQ panels+56(FP), BX
 	MOVQ xstride+40(FP), SI
 
-panel111:
+panel153:
 	MOVQ   CX, DI
 	MOVQ   x+32(FP), CX
 	MOVQ   blocks+48(FP), R8
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 
-block112:
+block154:
 	VPXORD        Z2, Z2, Z2
 	VPXORD        Z3, Z3, Z3
 	VMOVDQU32     (AX), Z4
@@ -24261,7 +24557,7 @@ block112:
 	ADDQ          $0x00000040, DI
 	ADDQ          $0x0000002c, CX
 	DECQ          R8
-	JNZ           block112
+	JNZ           block154
 	MOVQ          stride+8(FP), R8
 	MOVQ          DX, CX
 	VMOVUPS       Z0, (CX)
@@ -24270,7 +24566,7 @@ block112:
 	MOVQ          DI, CX
 	ADDQ          $0x00000040, DX
 	DECQ          BX
-	JNZ           panel111
+	JNZ           panel153
 	VZEROUPPER
 	RET
 
@@ -24286,14 +24582,14 @@ TEXT ·q4x2AVX512(SB), NOSPLIT, $0-64
 	VMOVD        DI, X0
 	VPBROADCASTD X0, Z0
 
-panel113:
+panel155:
 	MOVQ   CX, DI
 	MOVQ   x+32(FP), CX
 	MOVQ   blocks+48(FP), R8
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
 
-block114:
+block156:
 	VPXORD        Z3, Z3, Z3
 	VPXORD        Z4, Z4, Z4
 	VMOVDQU32     (AX), Z5
@@ -24343,7 +24639,7 @@ block114:
 	ADDQ          $0x00000020, DI
 	ADDQ          $0x0000002c, CX
 	DECQ          R8
-	JNZ           block114
+	JNZ           block156
 	MOVQ          stride+8(FP), R8
 	MOVQ          DX, CX
 	VMOVUPS       Z1, (CX)
@@ -24352,7 +24648,7 @@ block114:
 	MOVQ          DI, CX
 	ADDQ          $0x00000040, DX
 	DECQ          BX
-	JNZ           panel113
+	JNZ           panel155
 	VZEROUPPER
 	RET
 
@@ -24368,14 +24664,14 @@ TEXT ·q4Kx2AVX512(SB), NOSPLIT, $0-64
 	VPBROADCASTD X0, Z0
 	MOVQ         panels+56(FP), SI
 
-panel115:
+panel157:
 	MOVQ   CX, DI
 	MOVQ   x+32(FP), CX
 	MOVQ   blocks+48(FP), R8
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
 
-block116:
+block158:
 	VPXORD        Z5, Z5, Z5
 	VPXORD        Z6, Z6, Z6
 	VPXORD        Z3, Z3, Z3
@@ -24758,7 +25054,7 @@ block116:
 	ADDQ          $0x00000140, DI
 	ADDQ          $0x00000154, CX
 	DECQ          R8
-	JNZ           block116
+	JNZ           block158
 	MOVQ          stride+8(FP), R8
 	MOVQ          DX, CX
 	VMOVUPS       Z1, (CX)
@@ -24767,7 +25063,7 @@ block116:
 	MOVQ          DI, CX
 	ADDQ          $0x00000040, DX
 	DECQ          SI
-	JNZ           panel115
+	JNZ           panel157
 	VZEROUPPER
 	RET
 
@@ -24786,14 +25082,14 @@ TEXT ·q5Kx2AVX512(SB), NOSPLIT, $0-64
 	VPBROADCASTD X1, Z1
 	MOVQ         panels+56(FP), SI
 
-panel117:
+panel159:
 	MOVQ   CX, DI
 	MOVQ   x+32(FP), CX
 	MOVQ   blocks+48(FP), R8
 	VPXORD Z2, Z2, Z2
 	VPXORD Z3, Z3, Z3
 
-block118:
+block160:
 	VPXORD        Z6, Z6, Z6
 	VPXORD        Z7, Z7, Z7
 	VPXORD        Z4, Z4, Z4
@@ -25424,7 +25720,7 @@ block118:
 	ADDQ          $0x00000140, DI
 	ADDQ          $0x00000154, CX
 	DECQ          R8
-	JNZ           block118
+	JNZ           block160
 	MOVQ          stride+8(FP), R8
 	MOVQ          DX, CX
 	VMOVUPS       Z2, (CX)
@@ -25433,7 +25729,7 @@ block118:
 	MOVQ          DI, CX
 	ADDQ          $0x00000040, DX
 	DECQ          SI
-	JNZ           panel117
+	JNZ           panel159
 	VZEROUPPER
 	RET
 
@@ -25452,14 +25748,14 @@ TEXT ·q6Kx2AVX512(SB), NOSPLIT, $0-64
 	VPBROADCASTD X1, Z1
 	MOVQ         panels+56(FP), SI
 
-panel119:
+panel161:
 	MOVQ   CX, DI
 	MOVQ   x+32(FP), CX
 	MOVQ   blocks+48(FP), R8
 	VPXORD Z10, Z10, Z10
 	VPXORD Z11, Z11, Z11
 
-block120:
+block162:
 	VPXORD        Z12, Z12, Z12
 	VPXORD        Z13, Z13, Z13
 	VPXORD        Z2, Z2, Z2
@@ -26003,7 +26299,7 @@ block120:
 	ADDQ          $0x00000120, DI
 	ADDQ          $0x00000154, CX
 	DECQ          R8
-	JNZ           block120
+	JNZ           block162
 	MOVQ          stride+8(FP), R8
 	MOVQ          DX, CX
 	VMOVUPS       Z10, (CX)
@@ -26012,7 +26308,7 @@ block120:
 	MOVQ          DI, CX
 	ADDQ          $0x00000040, DX
 	DECQ          SI
-	JNZ           panel119
+	JNZ           panel161
 	VZEROUPPER
 	RET
 
@@ -26023,62 +26319,52 @@ TEXT ·f32x2AVX512(SB), NOSPLIT, $0-64
 	MOVQ dst+0(FP), CX
 	MOVQ panels+56(FP), DX
 
-panel121:
+many163:
 	MOVQ   x+32(FP), BX
 	MOVQ   blocks+48(FP), SI
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 
-loop122:
-	CMPQ        SI, $0x00000004
-	JL          rest123
-	VMOVUPS     (AX), Z2
-	VMULPS.BCST (BX), Z2, Z3
-	VADDPS      Z3, Z0, Z0
-	VMULPS.BCST 4(BX), Z2, Z2
-	VADDPS      Z2, Z1, Z1
-	VMOVUPS     64(AX), Z2
-	VMULPS.BCST 8(BX), Z2, Z3
-	VADDPS      Z3, Z0, Z0
-	VMULPS.BCST 12(BX), Z2, Z2
-	VADDPS      Z2, Z1, Z1
-	VMOVUPS     128(AX), Z2
-	VMULPS.BCST 16(BX), Z2, Z3
-	VADDPS      Z3, Z0, Z0
-	VMULPS.BCST 20(BX), Z2, Z2
-	VADDPS      Z2, Z1, Z1
-	VMOVUPS     192(AX), Z2
-	VMULPS.BCST 24(BX), Z2, Z3
-	VADDPS      Z3, Z0, Z0
-	VMULPS.BCST 28(BX), Z2, Z2
-	VADDPS      Z2, Z1, Z1
-	ADDQ        $0x00000100, AX
-	ADDQ        $0x00000020, BX
-	SUBQ        $0x00000004, SI
-	JMP         loop122
+loop166:
+	CMPQ             SI, $0x00000004
+	JL               rest167
+	VMOVUPS          (AX), Z2
+	VFMADD231PS.BCST (BX), Z2, Z0
+	VFMADD231PS.BCST 4(BX), Z2, Z1
+	VMOVUPS          64(AX), Z2
+	VFMADD231PS.BCST 8(BX), Z2, Z0
+	VFMADD231PS.BCST 12(BX), Z2, Z1
+	VMOVUPS          128(AX), Z2
+	VFMADD231PS.BCST 16(BX), Z2, Z0
+	VFMADD231PS.BCST 20(BX), Z2, Z1
+	VMOVUPS          192(AX), Z2
+	VFMADD231PS.BCST 24(BX), Z2, Z0
+	VFMADD231PS.BCST 28(BX), Z2, Z1
+	ADDQ             $0x00000100, AX
+	ADDQ             $0x00000020, BX
+	SUBQ             $0x00000004, SI
+	JMP              loop166
 
-rest123:
-	TESTQ       SI, SI
-	JZ          done124
-	VMOVUPS     (AX), Z2
-	VMULPS.BCST (BX), Z2, Z3
-	VADDPS      Z3, Z0, Z0
-	VMULPS.BCST 4(BX), Z2, Z2
-	VADDPS      Z2, Z1, Z1
-	ADDQ        $0x00000040, AX
-	ADDQ        $0x00000008, BX
-	DECQ        SI
-	JMP         rest123
+rest167:
+	TESTQ            SI, SI
+	JZ               done168
+	VMOVUPS          (AX), Z2
+	VFMADD231PS.BCST (BX), Z2, Z0
+	VFMADD231PS.BCST 4(BX), Z2, Z1
+	ADDQ             $0x00000040, AX
+	ADDQ             $0x00000008, BX
+	SUBQ             $0x00000001, SI
+	JMP              rest167
 
-done124:
+done168:
 	MOVQ    stride+8(FP), SI
 	MOVQ    CX, BX
 	VMOVUPS Z0, (BX)
 	ADDQ    SI, BX
 	VMOVUPS Z1, (BX)
 	ADDQ    $0x00000040, CX
-	DECQ    DX
-	JNZ     panel121
+	SUBQ    $0x00000001, DX
+	JNZ     many163
 	VZEROUPPER
 	RET
 
@@ -26089,62 +26375,52 @@ TEXT ·f16x2AVX512(SB), NOSPLIT, $0-64
 	MOVQ dst+0(FP), CX
 	MOVQ panels+56(FP), DX
 
-panel125:
+many169:
 	MOVQ   x+32(FP), BX
 	MOVQ   blocks+48(FP), SI
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 
-loop126:
-	CMPQ        SI, $0x00000004
-	JL          rest127
-	VCVTPH2PS   (AX), Z2
-	VMULPS.BCST (BX), Z2, Z3
-	VADDPS      Z3, Z0, Z0
-	VMULPS.BCST 4(BX), Z2, Z2
-	VADDPS      Z2, Z1, Z1
-	VCVTPH2PS   32(AX), Z2
-	VMULPS.BCST 8(BX), Z2, Z3
-	VADDPS      Z3, Z0, Z0
-	VMULPS.BCST 12(BX), Z2, Z2
-	VADDPS      Z2, Z1, Z1
-	VCVTPH2PS   64(AX), Z2
-	VMULPS.BCST 16(BX), Z2, Z3
-	VADDPS      Z3, Z0, Z0
-	VMULPS.BCST 20(BX), Z2, Z2
-	VADDPS      Z2, Z1, Z1
-	VCVTPH2PS   96(AX), Z2
-	VMULPS.BCST 24(BX), Z2, Z3
-	VADDPS      Z3, Z0, Z0
-	VMULPS.BCST 28(BX), Z2, Z2
-	VADDPS      Z2, Z1, Z1
-	ADDQ        $0x00000080, AX
-	ADDQ        $0x00000020, BX
-	SUBQ        $0x00000004, SI
-	JMP         loop126
+loop172:
+	CMPQ             SI, $0x00000004
+	JL               rest173
+	VCVTPH2PS        (AX), Z2
+	VFMADD231PS.BCST (BX), Z2, Z0
+	VFMADD231PS.BCST 4(BX), Z2, Z1
+	VCVTPH2PS        32(AX), Z2
+	VFMADD231PS.BCST 8(BX), Z2, Z0
+	VFMADD231PS.BCST 12(BX), Z2, Z1
+	VCVTPH2PS        64(AX), Z2
+	VFMADD231PS.BCST 16(BX), Z2, Z0
+	VFMADD231PS.BCST 20(BX), Z2, Z1
+	VCVTPH2PS        96(AX), Z2
+	VFMADD231PS.BCST 24(BX), Z2, Z0
+	VFMADD231PS.BCST 28(BX), Z2, Z1
+	ADDQ             $0x00000080, AX
+	ADDQ             $0x00000020, BX
+	SUBQ             $0x00000004, SI
+	JMP              loop172
 
-rest127:
-	TESTQ       SI, SI
-	JZ          done128
-	VCVTPH2PS   (AX), Z2
-	VMULPS.BCST (BX), Z2, Z3
-	VADDPS      Z3, Z0, Z0
-	VMULPS.BCST 4(BX), Z2, Z2
-	VADDPS      Z2, Z1, Z1
-	ADDQ        $0x00000020, AX
-	ADDQ        $0x00000008, BX
-	DECQ        SI
-	JMP         rest127
+rest173:
+	TESTQ            SI, SI
+	JZ               done174
+	VCVTPH2PS        (AX), Z2
+	VFMADD231PS.BCST (BX), Z2, Z0
+	VFMADD231PS.BCST 4(BX), Z2, Z1
+	ADDQ             $0x00000020, AX
+	ADDQ             $0x00000008, BX
+	SUBQ             $0x00000001, SI
+	JMP              rest173
 
-done128:
+done174:
 	MOVQ    stride+8(FP), SI
 	MOVQ    CX, BX
 	VMOVUPS Z0, (BX)
 	ADDQ    SI, BX
 	VMOVUPS Z1, (BX)
 	ADDQ    $0x00000040, CX
-	DECQ    DX
-	JNZ     panel125
+	SUBQ    $0x00000001, DX
+	JNZ     many169
 	VZEROUPPER
 	RET
 
@@ -26155,67 +26431,57 @@ TEXT ·bf16x2AVX512(SB), NOSPLIT, $0-64
 	MOVQ dst+0(FP), CX
 	MOVQ panels+56(FP), DX
 
-panel129:
+many175:
 	MOVQ   x+32(FP), BX
 	MOVQ   blocks+48(FP), SI
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 
-loop130:
-	CMPQ        SI, $0x00000004
-	JL          rest131
-	VPMOVZXWD   (AX), Z2
-	VPSLLD      $0x10, Z2, Z2
-	VMULPS.BCST (BX), Z2, Z3
-	VADDPS      Z3, Z0, Z0
-	VMULPS.BCST 4(BX), Z2, Z2
-	VADDPS      Z2, Z1, Z1
-	VPMOVZXWD   32(AX), Z2
-	VPSLLD      $0x10, Z2, Z2
-	VMULPS.BCST 8(BX), Z2, Z3
-	VADDPS      Z3, Z0, Z0
-	VMULPS.BCST 12(BX), Z2, Z2
-	VADDPS      Z2, Z1, Z1
-	VPMOVZXWD   64(AX), Z2
-	VPSLLD      $0x10, Z2, Z2
-	VMULPS.BCST 16(BX), Z2, Z3
-	VADDPS      Z3, Z0, Z0
-	VMULPS.BCST 20(BX), Z2, Z2
-	VADDPS      Z2, Z1, Z1
-	VPMOVZXWD   96(AX), Z2
-	VPSLLD      $0x10, Z2, Z2
-	VMULPS.BCST 24(BX), Z2, Z3
-	VADDPS      Z3, Z0, Z0
-	VMULPS.BCST 28(BX), Z2, Z2
-	VADDPS      Z2, Z1, Z1
-	ADDQ        $0x00000080, AX
-	ADDQ        $0x00000020, BX
-	SUBQ        $0x00000004, SI
-	JMP         loop130
+loop178:
+	CMPQ             SI, $0x00000004
+	JL               rest179
+	VPMOVZXWD        (AX), Z2
+	VPSLLD           $0x10, Z2, Z2
+	VFMADD231PS.BCST (BX), Z2, Z0
+	VFMADD231PS.BCST 4(BX), Z2, Z1
+	VPMOVZXWD        32(AX), Z2
+	VPSLLD           $0x10, Z2, Z2
+	VFMADD231PS.BCST 8(BX), Z2, Z0
+	VFMADD231PS.BCST 12(BX), Z2, Z1
+	VPMOVZXWD        64(AX), Z2
+	VPSLLD           $0x10, Z2, Z2
+	VFMADD231PS.BCST 16(BX), Z2, Z0
+	VFMADD231PS.BCST 20(BX), Z2, Z1
+	VPMOVZXWD        96(AX), Z2
+	VPSLLD           $0x10, Z2, Z2
+	VFMADD231PS.BCST 24(BX), Z2, Z0
+	VFMADD231PS.BCST 28(BX), Z2, Z1
+	ADDQ             $0x00000080, AX
+	ADDQ             $0x00000020, BX
+	SUBQ             $0x00000004, SI
+	JMP              loop178
 
-rest131:
-	TESTQ       SI, SI
-	JZ          done132
-	VPMOVZXWD   (AX), Z2
-	VPSLLD      $0x10, Z2, Z2
-	VMULPS.BCST (BX), Z2, Z3
-	VADDPS      Z3, Z0, Z0
-	VMULPS.BCST 4(BX), Z2, Z2
-	VADDPS      Z2, Z1, Z1
-	ADDQ        $0x00000020, AX
-	ADDQ        $0x00000008, BX
-	DECQ        SI
-	JMP         rest131
+rest179:
+	TESTQ            SI, SI
+	JZ               done180
+	VPMOVZXWD        (AX), Z2
+	VPSLLD           $0x10, Z2, Z2
+	VFMADD231PS.BCST (BX), Z2, Z0
+	VFMADD231PS.BCST 4(BX), Z2, Z1
+	ADDQ             $0x00000020, AX
+	ADDQ             $0x00000008, BX
+	SUBQ             $0x00000001, SI
+	JMP              rest179
 
-done132:
+done180:
 	MOVQ    stride+8(FP), SI
 	MOVQ    CX, BX
 	VMOVUPS Z0, (BX)
 	ADDQ    SI, BX
 	VMOVUPS Z1, (BX)
 	ADDQ    $0x00000040, CX
-	DECQ    DX
-	JNZ     panel129
+	SUBQ    $0x00000001, DX
+	JNZ     many175
 	VZEROUPPER
 	RET
 
@@ -26229,7 +26495,7 @@ TEXT ·q8x4AVX512(SB), NOSPLIT, $0-64
 	MOVQ xstride+40(FP), SI
 	LEAQ (SI)(SI*2), DI
 
-panel133:
+panel181:
 	MOVQ   CX, R8
 	MOVQ   x+32(FP), CX
 	MOVQ   blocks+48(FP), R9
@@ -26238,7 +26504,7 @@ panel133:
 	VPXORD Z2, Z2, Z2
 	VPXORD Z3, Z3, Z3
 
-block134:
+block182:
 	VPXORD        Z4, Z4, Z4
 	VPXORD        Z5, Z5, Z5
 	VPXORD        Z6, Z6, Z6
@@ -26308,7 +26574,7 @@ block134:
 	ADDQ          $0x00000020, R8
 	ADDQ          $0x0000002c, CX
 	DECQ          R9
-	JNZ           block134
+	JNZ           block182
 	MOVQ          stride+8(FP), R9
 	MOVQ          DX, CX
 	VMOVUPS       Z0, (CX)
@@ -26321,7 +26587,7 @@ block134:
 	MOVQ          R8, CX
 	ADDQ          $0x00000040, DX
 	DECQ          BX
-	JNZ           panel133
+	JNZ           panel181
 	VZEROUPPER
 	RET
 
@@ -26335,7 +26601,7 @@ TEXT ·q8Leastx4AVX512(SB), NOSPLIT, $0-64
 	MOVQ xstride+40(FP), SI
 	LEAQ (SI)(SI*2), DI
 
-panel135:
+panel183:
 	MOVQ   CX, R8
 	MOVQ   x+32(FP), CX
 	MOVQ   blocks+48(FP), R9
@@ -26344,7 +26610,7 @@ panel135:
 	VPXORD Z2, Z2, Z2
 	VPXORD Z3, Z3, Z3
 
-block136:
+block184:
 	VPXORD        Z4, Z4, Z4
 	VPXORD        Z5, Z5, Z5
 	VPXORD        Z6, Z6, Z6
@@ -26419,7 +26685,7 @@ block136:
 	ADDQ          $0x00000040, R8
 	ADDQ          $0x0000002c, CX
 	DECQ          R9
-	JNZ           block136
+	JNZ           block184
 	MOVQ          stride+8(FP), R9
 	MOVQ          DX, CX
 	VMOVUPS       Z0, (CX)
@@ -26432,7 +26698,7 @@ block136:
 	MOVQ          R8, CX
 	ADDQ          $0x00000040, DX
 	DECQ          BX
-	JNZ           panel135
+	JNZ           panel183
 	VZEROUPPER
 	RET
 
@@ -26449,7 +26715,7 @@ TEXT ·q4x4AVX512(SB), NOSPLIT, $0-64
 	VMOVD        R8, X0
 	VPBROADCASTD X0, Z0
 
-panel137:
+panel185:
 	MOVQ   CX, R8
 	MOVQ   x+32(FP), CX
 	MOVQ   blocks+48(FP), R9
@@ -26458,7 +26724,7 @@ panel137:
 	VPXORD Z3, Z3, Z3
 	VPXORD Z4, Z4, Z4
 
-block138:
+block186:
 	VPXORD        Z5, Z5, Z5
 	VPXORD        Z6, Z6, Z6
 	VPXORD        Z7, Z7, Z7
@@ -26536,7 +26802,7 @@ block138:
 	ADDQ          $0x00000020, R8
 	ADDQ          $0x0000002c, CX
 	DECQ          R9
-	JNZ           block138
+	JNZ           block186
 	MOVQ          stride+8(FP), R9
 	MOVQ          DX, CX
 	VMOVUPS       Z1, (CX)
@@ -26549,7 +26815,7 @@ block138:
 	MOVQ          R8, CX
 	ADDQ          $0x00000040, DX
 	DECQ          BX
-	JNZ           panel137
+	JNZ           panel185
 	VZEROUPPER
 	RET
 
@@ -26566,7 +26832,7 @@ TEXT ·q4Kx4AVX512(SB), NOSPLIT, $0-64
 	VPBROADCASTD X0, Z0
 	MOVQ         panels+56(FP), DI
 
-panel139:
+panel187:
 	MOVQ   CX, R8
 	MOVQ   x+32(FP), CX
 	MOVQ   blocks+48(FP), R9
@@ -26575,7 +26841,7 @@ panel139:
 	VPXORD Z3, Z3, Z3
 	VPXORD Z4, Z4, Z4
 
-block140:
+block188:
 	VPXORD        Z9, Z9, Z9
 	VPXORD        Z10, Z10, Z10
 	VPXORD        Z11, Z11, Z11
@@ -27162,7 +27428,7 @@ block140:
 	ADDQ          $0x00000140, R8
 	ADDQ          $0x00000154, CX
 	DECQ          R9
-	JNZ           block140
+	JNZ           block188
 	MOVQ          stride+8(FP), R9
 	MOVQ          DX, CX
 	VMOVUPS       Z1, (CX)
@@ -27175,7 +27441,7 @@ block140:
 	MOVQ          R8, CX
 	ADDQ          $0x00000040, DX
 	DECQ          DI
-	JNZ           panel139
+	JNZ           panel187
 	VZEROUPPER
 	RET
 
@@ -27195,7 +27461,7 @@ TEXT ·q5Kx4AVX512(SB), NOSPLIT, $0-64
 	VPBROADCASTD X1, Z1
 	MOVQ         panels+56(FP), DI
 
-panel141:
+panel189:
 	MOVQ   CX, R8
 	MOVQ   x+32(FP), CX
 	MOVQ   blocks+48(FP), R9
@@ -27204,7 +27470,7 @@ panel141:
 	VPXORD Z4, Z4, Z4
 	VPXORD Z5, Z5, Z5
 
-block142:
+block190:
 	VPXORD        Z10, Z10, Z10
 	VPXORD        Z11, Z11, Z11
 	VPXORD        Z12, Z12, Z12
@@ -28039,7 +28305,7 @@ block142:
 	ADDQ          $0x00000140, R8
 	ADDQ          $0x00000154, CX
 	DECQ          R9
-	JNZ           block142
+	JNZ           block190
 	MOVQ          stride+8(FP), R9
 	MOVQ          DX, CX
 	VMOVUPS       Z2, (CX)
@@ -28052,7 +28318,7 @@ block142:
 	MOVQ          R8, CX
 	ADDQ          $0x00000040, DX
 	DECQ          DI
-	JNZ           panel141
+	JNZ           panel189
 	VZEROUPPER
 	RET
 
@@ -28072,7 +28338,7 @@ TEXT ·q6Kx4AVX512(SB), NOSPLIT, $0-64
 	VPBROADCASTD X1, Z1
 	MOVQ         panels+56(FP), DI
 
-panel143:
+panel191:
 	MOVQ   CX, R8
 	MOVQ   x+32(FP), CX
 	MOVQ   blocks+48(FP), R9
@@ -28081,7 +28347,7 @@ panel143:
 	VPXORD Z4, Z4, Z4
 	VPXORD Z5, Z5, Z5
 
-block144:
+block192:
 	VPXORD        Z10, Z10, Z10
 	VPXORD        Z11, Z11, Z11
 	VPXORD        Z12, Z12, Z12
@@ -29035,7 +29301,7 @@ block144:
 	ADDQ          $0x00000120, R8
 	ADDQ          $0x00000154, CX
 	DECQ          R9
-	JNZ           block144
+	JNZ           block192
 	MOVQ          stride+8(FP), R9
 	MOVQ          DX, CX
 	VMOVUPS       Z2, (CX)
@@ -29048,7 +29314,7 @@ block144:
 	MOVQ          R8, CX
 	ADDQ          $0x00000040, DX
 	DECQ          DI
-	JNZ           panel143
+	JNZ           panel191
 	VZEROUPPER
 	RET
 
@@ -29059,7 +29325,7 @@ TEXT ·f32x4AVX512(SB), NOSPLIT, $0-64
 	MOVQ dst+0(FP), CX
 	MOVQ panels+56(FP), DX
 
-panel145:
+many193:
 	MOVQ   x+32(FP), BX
 	MOVQ   blocks+48(FP), SI
 	VPXORD Z0, Z0, Z0
@@ -29067,68 +29333,48 @@ panel145:
 	VPXORD Z2, Z2, Z2
 	VPXORD Z3, Z3, Z3
 
-loop146:
-	CMPQ        SI, $0x00000004
-	JL          rest147
-	VMOVUPS     (AX), Z4
-	VMULPS.BCST (BX), Z4, Z5
-	VADDPS      Z5, Z0, Z0
-	VMULPS.BCST 4(BX), Z4, Z5
-	VADDPS      Z5, Z1, Z1
-	VMULPS.BCST 8(BX), Z4, Z5
-	VADDPS      Z5, Z2, Z2
-	VMULPS.BCST 12(BX), Z4, Z4
-	VADDPS      Z4, Z3, Z3
-	VMOVUPS     64(AX), Z4
-	VMULPS.BCST 16(BX), Z4, Z5
-	VADDPS      Z5, Z0, Z0
-	VMULPS.BCST 20(BX), Z4, Z5
-	VADDPS      Z5, Z1, Z1
-	VMULPS.BCST 24(BX), Z4, Z5
-	VADDPS      Z5, Z2, Z2
-	VMULPS.BCST 28(BX), Z4, Z4
-	VADDPS      Z4, Z3, Z3
-	VMOVUPS     128(AX), Z4
-	VMULPS.BCST 32(BX), Z4, Z5
-	VADDPS      Z5, Z0, Z0
-	VMULPS.BCST 36(BX), Z4, Z5
-	VADDPS      Z5, Z1, Z1
-	VMULPS.BCST 40(BX), Z4, Z5
-	VADDPS      Z5, Z2, Z2
-	VMULPS.BCST 44(BX), Z4, Z4
-	VADDPS      Z4, Z3, Z3
-	VMOVUPS     192(AX), Z4
-	VMULPS.BCST 48(BX), Z4, Z5
-	VADDPS      Z5, Z0, Z0
-	VMULPS.BCST 52(BX), Z4, Z5
-	VADDPS      Z5, Z1, Z1
-	VMULPS.BCST 56(BX), Z4, Z5
-	VADDPS      Z5, Z2, Z2
-	VMULPS.BCST 60(BX), Z4, Z4
-	VADDPS      Z4, Z3, Z3
-	ADDQ        $0x00000100, AX
-	ADDQ        $0x00000040, BX
-	SUBQ        $0x00000004, SI
-	JMP         loop146
+loop196:
+	CMPQ             SI, $0x00000004
+	JL               rest197
+	VMOVUPS          (AX), Z4
+	VFMADD231PS.BCST (BX), Z4, Z0
+	VFMADD231PS.BCST 4(BX), Z4, Z1
+	VFMADD231PS.BCST 8(BX), Z4, Z2
+	VFMADD231PS.BCST 12(BX), Z4, Z3
+	VMOVUPS          64(AX), Z4
+	VFMADD231PS.BCST 16(BX), Z4, Z0
+	VFMADD231PS.BCST 20(BX), Z4, Z1
+	VFMADD231PS.BCST 24(BX), Z4, Z2
+	VFMADD231PS.BCST 28(BX), Z4, Z3
+	VMOVUPS          128(AX), Z4
+	VFMADD231PS.BCST 32(BX), Z4, Z0
+	VFMADD231PS.BCST 36(BX), Z4, Z1
+	VFMADD231PS.BCST 40(BX), Z4, Z2
+	VFMADD231PS.BCST 44(BX), Z4, Z3
+	VMOVUPS          192(AX), Z4
+	VFMADD231PS.BCST 48(BX), Z4, Z0
+	VFMADD231PS.BCST 52(BX), Z4, Z1
+	VFMADD231PS.BCST 56(BX), Z4, Z2
+	VFMADD231PS.BCST 60(BX), Z4, Z3
+	ADDQ             $0x00000100, AX
+	ADDQ             $0x00000040, BX
+	SUBQ             $0x00000004, SI
+	JMP              loop196
 
-rest147:
-	TESTQ       SI, SI
-	JZ          done148
-	VMOVUPS     (AX), Z4
-	VMULPS.BCST (BX), Z4, Z5
-	VADDPS      Z5, Z0, Z0
-	VMULPS.BCST 4(BX), Z4, Z5
-	VADDPS      Z5, Z1, Z1
-	VMULPS.BCST 8(BX), Z4, Z5
-	VADDPS      Z5, Z2, Z2
-	VMULPS.BCST 12(BX), Z4, Z4
-	VADDPS      Z4, Z3, Z3
-	ADDQ        $0x00000040, AX
-	ADDQ        $0x00000010, BX
-	DECQ        SI
-	JMP         rest147
+rest197:
+	TESTQ            SI, SI
+	JZ               done198
+	VMOVUPS          (AX), Z4
+	VFMADD231PS.BCST (BX), Z4, Z0
+	VFMADD231PS.BCST 4(BX), Z4, Z1
+	VFMADD231PS.BCST 8(BX), Z4, Z2
+	VFMADD231PS.BCST 12(BX), Z4, Z3
+	ADDQ             $0x00000040, AX
+	ADDQ             $0x00000010, BX
+	SUBQ             $0x00000001, SI
+	JMP              rest197
 
-done148:
+done198:
 	MOVQ    stride+8(FP), SI
 	MOVQ    CX, BX
 	VMOVUPS Z0, (BX)
@@ -29139,8 +29385,8 @@ done148:
 	ADDQ    SI, BX
 	VMOVUPS Z3, (BX)
 	ADDQ    $0x00000040, CX
-	DECQ    DX
-	JNZ     panel145
+	SUBQ    $0x00000001, DX
+	JNZ     many193
 	VZEROUPPER
 	RET
 
@@ -29151,7 +29397,7 @@ TEXT ·f16x4AVX512(SB), NOSPLIT, $0-64
 	MOVQ dst+0(FP), CX
 	MOVQ panels+56(FP), DX
 
-panel149:
+many199:
 	MOVQ   x+32(FP), BX
 	MOVQ   blocks+48(FP), SI
 	VPXORD Z0, Z0, Z0
@@ -29159,68 +29405,48 @@ panel149:
 	VPXORD Z2, Z2, Z2
 	VPXORD Z3, Z3, Z3
 
-loop150:
-	CMPQ        SI, $0x00000004
-	JL          rest151
-	VCVTPH2PS   (AX), Z4
-	VMULPS.BCST (BX), Z4, Z5
-	VADDPS      Z5, Z0, Z0
-	VMULPS.BCST 4(BX), Z4, Z5
-	VADDPS      Z5, Z1, Z1
-	VMULPS.BCST 8(BX), Z4, Z5
-	VADDPS      Z5, Z2, Z2
-	VMULPS.BCST 12(BX), Z4, Z4
-	VADDPS      Z4, Z3, Z3
-	VCVTPH2PS   32(AX), Z4
-	VMULPS.BCST 16(BX), Z4, Z5
-	VADDPS      Z5, Z0, Z0
-	VMULPS.BCST 20(BX), Z4, Z5
-	VADDPS      Z5, Z1, Z1
-	VMULPS.BCST 24(BX), Z4, Z5
-	VADDPS      Z5, Z2, Z2
-	VMULPS.BCST 28(BX), Z4, Z4
-	VADDPS      Z4, Z3, Z3
-	VCVTPH2PS   64(AX), Z4
-	VMULPS.BCST 32(BX), Z4, Z5
-	VADDPS      Z5, Z0, Z0
-	VMULPS.BCST 36(BX), Z4, Z5
-	VADDPS      Z5, Z1, Z1
-	VMULPS.BCST 40(BX), Z4, Z5
-	VADDPS      Z5, Z2, Z2
-	VMULPS.BCST 44(BX), Z4, Z4
-	VADDPS      Z4, Z3, Z3
-	VCVTPH2PS   96(AX), Z4
-	VMULPS.BCST 48(BX), Z4, Z5
-	VADDPS      Z5, Z0, Z0
-	VMULPS.BCST 52(BX), Z4, Z5
-	VADDPS      Z5, Z1, Z1
-	VMULPS.BCST 56(BX), Z4, Z5
-	VADDPS      Z5, Z2, Z2
-	VMULPS.BCST 60(BX), Z4, Z4
-	VADDPS      Z4, Z3, Z3
-	ADDQ        $0x00000080, AX
-	ADDQ        $0x00000040, BX
-	SUBQ        $0x00000004, SI
-	JMP         loop150
+loop202:
+	CMPQ             SI, $0x00000004
+	JL               rest203
+	VCVTPH2PS        (AX), Z4
+	VFMADD231PS.BCST (BX), Z4, Z0
+	VFMADD231PS.BCST 4(BX), Z4, Z1
+	VFMADD231PS.BCST 8(BX), Z4, Z2
+	VFMADD231PS.BCST 12(BX), Z4, Z3
+	VCVTPH2PS        32(AX), Z4
+	VFMADD231PS.BCST 16(BX), Z4, Z0
+	VFMADD231PS.BCST 20(BX), Z4, Z1
+	VFMADD231PS.BCST 24(BX), Z4, Z2
+	VFMADD231PS.BCST 28(BX), Z4, Z3
+	VCVTPH2PS        64(AX), Z4
+	VFMADD231PS.BCST 32(BX), Z4, Z0
+	VFMADD231PS.BCST 36(BX), Z4, Z1
+	VFMADD231PS.BCST 40(BX), Z4, Z2
+	VFMADD231PS.BCST 44(BX), Z4, Z3
+	VCVTPH2PS        96(AX), Z4
+	VFMADD231PS.BCST 48(BX), Z4, Z0
+	VFMADD231PS.BCST 52(BX), Z4, Z1
+	VFMADD231PS.BCST 56(BX), Z4, Z2
+	VFMADD231PS.BCST 60(BX), Z4, Z3
+	ADDQ             $0x00000080, AX
+	ADDQ             $0x00000040, BX
+	SUBQ             $0x00000004, SI
+	JMP              loop202
 
-rest151:
-	TESTQ       SI, SI
-	JZ          done152
-	VCVTPH2PS   (AX), Z4
-	VMULPS.BCST (BX), Z4, Z5
-	VADDPS      Z5, Z0, Z0
-	VMULPS.BCST 4(BX), Z4, Z5
-	VADDPS      Z5, Z1, Z1
-	VMULPS.BCST 8(BX), Z4, Z5
-	VADDPS      Z5, Z2, Z2
-	VMULPS.BCST 12(BX), Z4, Z4
-	VADDPS      Z4, Z3, Z3
-	ADDQ        $0x00000020, AX
-	ADDQ        $0x00000010, BX
-	DECQ        SI
-	JMP         rest151
+rest203:
+	TESTQ            SI, SI
+	JZ               done204
+	VCVTPH2PS        (AX), Z4
+	VFMADD231PS.BCST (BX), Z4, Z0
+	VFMADD231PS.BCST 4(BX), Z4, Z1
+	VFMADD231PS.BCST 8(BX), Z4, Z2
+	VFMADD231PS.BCST 12(BX), Z4, Z3
+	ADDQ             $0x00000020, AX
+	ADDQ             $0x00000010, BX
+	SUBQ             $0x00000001, SI
+	JMP              rest203
 
-done152:
+done204:
 	MOVQ    stride+8(FP), SI
 	MOVQ    CX, BX
 	VMOVUPS Z0, (BX)
@@ -29231,8 +29457,8 @@ done152:
 	ADDQ    SI, BX
 	VMOVUPS Z3, (BX)
 	ADDQ    $0x00000040, CX
-	DECQ    DX
-	JNZ     panel149
+	SUBQ    $0x00000001, DX
+	JNZ     many199
 	VZEROUPPER
 	RET
 
@@ -29243,7 +29469,7 @@ TEXT ·bf16x4AVX512(SB), NOSPLIT, $0-64
 	MOVQ dst+0(FP), CX
 	MOVQ panels+56(FP), DX
 
-panel153:
+many205:
 	MOVQ   x+32(FP), BX
 	MOVQ   blocks+48(FP), SI
 	VPXORD Z0, Z0, Z0
@@ -29251,73 +29477,53 @@ panel153:
 	VPXORD Z2, Z2, Z2
 	VPXORD Z3, Z3, Z3
 
-loop154:
-	CMPQ        SI, $0x00000004
-	JL          rest155
-	VPMOVZXWD   (AX), Z4
-	VPSLLD      $0x10, Z4, Z4
-	VMULPS.BCST (BX), Z4, Z5
-	VADDPS      Z5, Z0, Z0
-	VMULPS.BCST 4(BX), Z4, Z5
-	VADDPS      Z5, Z1, Z1
-	VMULPS.BCST 8(BX), Z4, Z5
-	VADDPS      Z5, Z2, Z2
-	VMULPS.BCST 12(BX), Z4, Z4
-	VADDPS      Z4, Z3, Z3
-	VPMOVZXWD   32(AX), Z4
-	VPSLLD      $0x10, Z4, Z4
-	VMULPS.BCST 16(BX), Z4, Z5
-	VADDPS      Z5, Z0, Z0
-	VMULPS.BCST 20(BX), Z4, Z5
-	VADDPS      Z5, Z1, Z1
-	VMULPS.BCST 24(BX), Z4, Z5
-	VADDPS      Z5, Z2, Z2
-	VMULPS.BCST 28(BX), Z4, Z4
-	VADDPS      Z4, Z3, Z3
-	VPMOVZXWD   64(AX), Z4
-	VPSLLD      $0x10, Z4, Z4
-	VMULPS.BCST 32(BX), Z4, Z5
-	VADDPS      Z5, Z0, Z0
-	VMULPS.BCST 36(BX), Z4, Z5
-	VADDPS      Z5, Z1, Z1
-	VMULPS.BCST 40(BX), Z4, Z5
-	VADDPS      Z5, Z2, Z2
-	VMULPS.BCST 44(BX), Z4, Z4
-	VADDPS      Z4, Z3, Z3
-	VPMOVZXWD   96(AX), Z4
-	VPSLLD      $0x10, Z4, Z4
-	VMULPS.BCST 48(BX), Z4, Z5
-	VADDPS      Z5, Z0, Z0
-	VMULPS.BCST 52(BX), Z4, Z5
-	VADDPS      Z5, Z1, Z1
-	VMULPS.BCST 56(BX), Z4, Z5
-	VADDPS      Z5, Z2, Z2
-	VMULPS.BCST 60(BX), Z4, Z4
-	VADDPS      Z4, Z3, Z3
-	ADDQ        $0x00000080, AX
-	ADDQ        $0x00000040, BX
-	SUBQ        $0x00000004, SI
-	JMP         loop154
+loop208:
+	CMPQ             SI, $0x00000004
+	JL               rest209
+	VPMOVZXWD        (AX), Z4
+	VPSLLD           $0x10, Z4, Z4
+	VFMADD231PS.BCST (BX), Z4, Z0
+	VFMADD231PS.BCST 4(BX), Z4, Z1
+	VFMADD231PS.BCST 8(BX), Z4, Z2
+	VFMADD231PS.BCST 12(BX), Z4, Z3
+	VPMOVZXWD        32(AX), Z4
+	VPSLLD           $0x10, Z4, Z4
+	VFMADD231PS.BCST 16(BX), Z4, Z0
+	VFMADD231PS.BCST 20(BX), Z4, Z1
+	VFMADD231PS.BCST 24(BX), Z4, Z2
+	VFMADD231PS.BCST 28(BX), Z4, Z3
+	VPMOVZXWD        64(AX), Z4
+	VPSLLD           $0x10, Z4, Z4
+	VFMADD231PS.BCST 32(BX), Z4, Z0
+	VFMADD231PS.BCST 36(BX), Z4, Z1
+	VFMADD231PS.BCST 40(BX), Z4, Z2
+	VFMADD231PS.BCST 44(BX), Z4, Z3
+	VPMOVZXWD        96(AX), Z4
+	VPSLLD           $0x10, Z4, Z4
+	VFMADD231PS.BCST 48(BX), Z4, Z0
+	VFMADD231PS.BCST 52(BX), Z4, Z1
+	VFMADD231PS.BCST 56(BX), Z4, Z2
+	VFMADD231PS.BCST 60(BX), Z4, Z3
+	ADDQ             $0x00000080, AX
+	ADDQ             $0x00000040, BX
+	SUBQ             $0x00000004, SI
+	JMP              loop208
 
-rest155:
-	TESTQ       SI, SI
-	JZ          done156
-	VPMOVZXWD   (AX), Z4
-	VPSLLD      $0x10, Z4, Z4
-	VMULPS.BCST (BX), Z4, Z5
-	VADDPS      Z5, Z0, Z0
-	VMULPS.BCST 4(BX), Z4, Z5
-	VADDPS      Z5, Z1, Z1
-	VMULPS.BCST 8(BX), Z4, Z5
-	VADDPS      Z5, Z2, Z2
-	VMULPS.BCST 12(BX), Z4, Z4
-	VADDPS      Z4, Z3, Z3
-	ADDQ        $0x00000020, AX
-	ADDQ        $0x00000010, BX
-	DECQ        SI
-	JMP         rest155
+rest209:
+	TESTQ            SI, SI
+	JZ               done210
+	VPMOVZXWD        (AX), Z4
+	VPSLLD           $0x10, Z4, Z4
+	VFMADD231PS.BCST (BX), Z4, Z0
+	VFMADD231PS.BCST 4(BX), Z4, Z1
+	VFMADD231PS.BCST 8(BX), Z4, Z2
+	VFMADD231PS.BCST 12(BX), Z4, Z3
+	ADDQ             $0x00000020, AX
+	ADDQ             $0x00000010, BX
+	SUBQ             $0x00000001, SI
+	JMP              rest209
 
-done156:
+done210:
 	MOVQ    stride+8(FP), SI
 	MOVQ    CX, BX
 	VMOVUPS Z0, (BX)
@@ -29328,8 +29534,8 @@ done156:
 	ADDQ    SI, BX
 	VMOVUPS Z3, (BX)
 	ADDQ    $0x00000040, CX
-	DECQ    DX
-	JNZ     panel153
+	SUBQ    $0x00000001, DX
+	JNZ     many205
 	VZEROUPPER
 	RET
 
@@ -29343,7 +29549,7 @@ TEXT ·q8x8AVX512(SB), NOSPLIT, $0-64
 	MOVQ xstride+40(FP), SI
 	LEAQ (SI)(SI*2), DI
 
-panel157:
+panel211:
 	MOVQ   CX, R8
 	MOVQ   x+32(FP), CX
 	LEAQ   (CX)(SI*4), R10
@@ -29357,7 +29563,7 @@ panel157:
 	VPXORD Z6, Z6, Z6
 	VPXORD Z7, Z7, Z7
 
-block158:
+block212:
 	VPXORD        Z8, Z8, Z8
 	VPXORD        Z9, Z9, Z9
 	VPXORD        Z10, Z10, Z10
@@ -29484,7 +29690,7 @@ block158:
 	ADDQ          $0x0000002c, CX
 	ADDQ          $0x0000002c, R10
 	DECQ          R9
-	JNZ           block158
+	JNZ           block212
 	MOVQ          stride+8(FP), R9
 	MOVQ          DX, CX
 	VMOVUPS       Z0, (CX)
@@ -29505,7 +29711,7 @@ block158:
 	MOVQ          R8, CX
 	ADDQ          $0x00000040, DX
 	DECQ          BX
-	JNZ           panel157
+	JNZ           panel211
 	VZEROUPPER
 	RET
 
@@ -29519,7 +29725,7 @@ TEXT ·q8Leastx8AVX512(SB), NOSPLIT, $0-64
 	MOVQ xstride+40(FP), SI
 	LEAQ (SI)(SI*2), DI
 
-panel159:
+panel213:
 	MOVQ   CX, R8
 	MOVQ   x+32(FP), CX
 	LEAQ   (CX)(SI*4), R10
@@ -29533,7 +29739,7 @@ panel159:
 	VPXORD Z6, Z6, Z6
 	VPXORD Z7, Z7, Z7
 
-block160:
+block214:
 	VPXORD        Z8, Z8, Z8
 	VPXORD        Z9, Z9, Z9
 	VPXORD        Z10, Z10, Z10
@@ -29669,7 +29875,7 @@ block160:
 	ADDQ          $0x0000002c, CX
 	ADDQ          $0x0000002c, R10
 	DECQ          R9
-	JNZ           block160
+	JNZ           block214
 	MOVQ          stride+8(FP), R9
 	MOVQ          DX, CX
 	VMOVUPS       Z0, (CX)
@@ -29690,7 +29896,7 @@ block160:
 	MOVQ          R8, CX
 	ADDQ          $0x00000040, DX
 	DECQ          BX
-	JNZ           panel159
+	JNZ           panel213
 	VZEROUPPER
 	RET
 
@@ -29707,7 +29913,7 @@ TEXT ·q4x8AVX512(SB), NOSPLIT, $0-64
 	VMOVD        R8, X0
 	VPBROADCASTD X0, Z0
 
-panel161:
+panel215:
 	MOVQ   CX, R8
 	MOVQ   x+32(FP), CX
 	LEAQ   (CX)(SI*4), R10
@@ -29721,7 +29927,7 @@ panel161:
 	VPXORD Z7, Z7, Z7
 	VPXORD Z8, Z8, Z8
 
-block162:
+block216:
 	VPXORD        Z9, Z9, Z9
 	VPXORD        Z10, Z10, Z10
 	VPXORD        Z11, Z11, Z11
@@ -29856,7 +30062,7 @@ block162:
 	ADDQ          $0x0000002c, CX
 	ADDQ          $0x0000002c, R10
 	DECQ          R9
-	JNZ           block162
+	JNZ           block216
 	MOVQ          stride+8(FP), R9
 	MOVQ          DX, CX
 	VMOVUPS       Z1, (CX)
@@ -29877,7 +30083,7 @@ block162:
 	MOVQ          R8, CX
 	ADDQ          $0x00000040, DX
 	DECQ          BX
-	JNZ           panel161
+	JNZ           panel215
 	VZEROUPPER
 	RET
 
@@ -29894,7 +30100,7 @@ TEXT ·q4Kx8AVX512(SB), NOSPLIT, $0-64
 	VPBROADCASTD X0, Z0
 	MOVQ         panels+56(FP), DI
 
-panel163:
+panel217:
 	MOVQ   CX, R8
 	MOVQ   x+32(FP), CX
 	LEAQ   (CX)(BX*4), R10
@@ -29908,7 +30114,7 @@ panel163:
 	VPXORD Z7, Z7, Z7
 	VPXORD Z8, Z8, Z8
 
-block164:
+block218:
 	VPXORD        Z17, Z17, Z17
 	VPXORD        Z18, Z18, Z18
 	VPXORD        Z19, Z19, Z19
@@ -30904,7 +31110,7 @@ block164:
 	ADDQ          $0x00000154, CX
 	ADDQ          $0x00000154, R10
 	DECQ          R9
-	JNZ           block164
+	JNZ           block218
 	MOVQ          stride+8(FP), R9
 	MOVQ          DX, CX
 	VMOVUPS       Z1, (CX)
@@ -30925,7 +31131,7 @@ block164:
 	MOVQ          R8, CX
 	ADDQ          $0x00000040, DX
 	DECQ          DI
-	JNZ           panel163
+	JNZ           panel217
 	VZEROUPPER
 	RET
 
@@ -30945,7 +31151,7 @@ TEXT ·q5Kx8AVX512(SB), NOSPLIT, $0-64
 	VPBROADCASTD X1, Z1
 	MOVQ         panels+56(FP), DI
 
-panel165:
+panel219:
 	MOVQ   CX, R8
 	MOVQ   x+32(FP), CX
 	LEAQ   (CX)(BX*4), R10
@@ -30959,7 +31165,7 @@ panel165:
 	VPXORD Z8, Z8, Z8
 	VPXORD Z9, Z9, Z9
 
-block166:
+block220:
 	VPXORD        Z18, Z18, Z18
 	VPXORD        Z19, Z19, Z19
 	VPXORD        Z20, Z20, Z20
@@ -32203,7 +32409,7 @@ block166:
 	ADDQ          $0x00000154, CX
 	ADDQ          $0x00000154, R10
 	DECQ          R9
-	JNZ           block166
+	JNZ           block220
 	MOVQ          stride+8(FP), R9
 	MOVQ          DX, CX
 	VMOVUPS       Z2, (CX)
@@ -32224,7 +32430,7 @@ block166:
 	MOVQ          R8, CX
 	ADDQ          $0x00000040, DX
 	DECQ          DI
-	JNZ           panel165
+	JNZ           panel219
 	VZEROUPPER
 	RET
 
@@ -32244,7 +32450,7 @@ TEXT ·q6Kx8AVX512(SB), NOSPLIT, $0-64
 	VPBROADCASTD X1, Z1
 	MOVQ         panels+56(FP), DI
 
-panel167:
+panel221:
 	MOVQ   CX, R8
 	MOVQ   x+32(FP), CX
 	LEAQ   (CX)(BX*4), R10
@@ -32258,7 +32464,7 @@ panel167:
 	VPXORD Z8, Z8, Z8
 	VPXORD Z9, Z9, Z9
 
-block168:
+block222:
 	VPXORD        Z18, Z18, Z18
 	VPXORD        Z19, Z19, Z19
 	VPXORD        Z20, Z20, Z20
@@ -33745,7 +33951,7 @@ block168:
 	ADDQ          $0x00000154, CX
 	ADDQ          $0x00000154, R10
 	DECQ          R9
-	JNZ           block168
+	JNZ           block222
 	MOVQ          stride+8(FP), R9
 	MOVQ          DX, CX
 	VMOVUPS       Z2, (CX)
@@ -33766,7 +33972,7 @@ block168:
 	MOVQ          R8, CX
 	ADDQ          $0x00000040, DX
 	DECQ          DI
-	JNZ           panel167
+	JNZ           panel221
 	VZEROUPPER
 	RET
 
@@ -33777,7 +33983,7 @@ TEXT ·f32x8AVX512(SB), NOSPLIT, $0-64
 	MOVQ dst+0(FP), CX
 	MOVQ panels+56(FP), DX
 
-panel169:
+many223:
 	MOVQ   x+32(FP), BX
 	MOVQ   blocks+48(FP), SI
 	VPXORD Z0, Z0, Z0
@@ -33789,74 +33995,68 @@ panel169:
 	VPXORD Z6, Z6, Z6
 	VPXORD Z7, Z7, Z7
 
-loop170:
-	CMPQ        SI, $0x00000002
-	JL          rest171
-	VMOVUPS     (AX), Z8
-	VMULPS.BCST (BX), Z8, Z9
-	VADDPS      Z9, Z0, Z0
-	VMULPS.BCST 4(BX), Z8, Z9
-	VADDPS      Z9, Z1, Z1
-	VMULPS.BCST 8(BX), Z8, Z9
-	VADDPS      Z9, Z2, Z2
-	VMULPS.BCST 12(BX), Z8, Z9
-	VADDPS      Z9, Z3, Z3
-	VMULPS.BCST 16(BX), Z8, Z9
-	VADDPS      Z9, Z4, Z4
-	VMULPS.BCST 20(BX), Z8, Z9
-	VADDPS      Z9, Z5, Z5
-	VMULPS.BCST 24(BX), Z8, Z9
-	VADDPS      Z9, Z6, Z6
-	VMULPS.BCST 28(BX), Z8, Z8
-	VADDPS      Z8, Z7, Z7
-	VMOVUPS     64(AX), Z8
-	VMULPS.BCST 32(BX), Z8, Z9
-	VADDPS      Z9, Z0, Z0
-	VMULPS.BCST 36(BX), Z8, Z9
-	VADDPS      Z9, Z1, Z1
-	VMULPS.BCST 40(BX), Z8, Z9
-	VADDPS      Z9, Z2, Z2
-	VMULPS.BCST 44(BX), Z8, Z9
-	VADDPS      Z9, Z3, Z3
-	VMULPS.BCST 48(BX), Z8, Z9
-	VADDPS      Z9, Z4, Z4
-	VMULPS.BCST 52(BX), Z8, Z9
-	VADDPS      Z9, Z5, Z5
-	VMULPS.BCST 56(BX), Z8, Z9
-	VADDPS      Z9, Z6, Z6
-	VMULPS.BCST 60(BX), Z8, Z8
-	VADDPS      Z8, Z7, Z7
-	ADDQ        $0x00000080, AX
-	ADDQ        $0x00000040, BX
-	SUBQ        $0x00000002, SI
-	JMP         loop170
+loop226:
+	CMPQ             SI, $0x00000004
+	JL               rest227
+	VMOVUPS          (AX), Z8
+	VFMADD231PS.BCST (BX), Z8, Z0
+	VFMADD231PS.BCST 4(BX), Z8, Z1
+	VFMADD231PS.BCST 8(BX), Z8, Z2
+	VFMADD231PS.BCST 12(BX), Z8, Z3
+	VFMADD231PS.BCST 16(BX), Z8, Z4
+	VFMADD231PS.BCST 20(BX), Z8, Z5
+	VFMADD231PS.BCST 24(BX), Z8, Z6
+	VFMADD231PS.BCST 28(BX), Z8, Z7
+	VMOVUPS          64(AX), Z8
+	VFMADD231PS.BCST 32(BX), Z8, Z0
+	VFMADD231PS.BCST 36(BX), Z8, Z1
+	VFMADD231PS.BCST 40(BX), Z8, Z2
+	VFMADD231PS.BCST 44(BX), Z8, Z3
+	VFMADD231PS.BCST 48(BX), Z8, Z4
+	VFMADD231PS.BCST 52(BX), Z8, Z5
+	VFMADD231PS.BCST 56(BX), Z8, Z6
+	VFMADD231PS.BCST 60(BX), Z8, Z7
+	VMOVUPS          128(AX), Z8
+	VFMADD231PS.BCST 64(BX), Z8, Z0
+	VFMADD231PS.BCST 68(BX), Z8, Z1
+	VFMADD231PS.BCST 72(BX), Z8, Z2
+	VFMADD231PS.BCST 76(BX), Z8, Z3
+	VFMADD231PS.BCST 80(BX), Z8, Z4
+	VFMADD231PS.BCST 84(BX), Z8, Z5
+	VFMADD231PS.BCST 88(BX), Z8, Z6
+	VFMADD231PS.BCST 92(BX), Z8, Z7
+	VMOVUPS          192(AX), Z8
+	VFMADD231PS.BCST 96(BX), Z8, Z0
+	VFMADD231PS.BCST 100(BX), Z8, Z1
+	VFMADD231PS.BCST 104(BX), Z8, Z2
+	VFMADD231PS.BCST 108(BX), Z8, Z3
+	VFMADD231PS.BCST 112(BX), Z8, Z4
+	VFMADD231PS.BCST 116(BX), Z8, Z5
+	VFMADD231PS.BCST 120(BX), Z8, Z6
+	VFMADD231PS.BCST 124(BX), Z8, Z7
+	ADDQ             $0x00000100, AX
+	ADDQ             $0x00000080, BX
+	SUBQ             $0x00000004, SI
+	JMP              loop226
 
-rest171:
-	TESTQ       SI, SI
-	JZ          done172
-	VMOVUPS     (AX), Z8
-	VMULPS.BCST (BX), Z8, Z9
-	VADDPS      Z9, Z0, Z0
-	VMULPS.BCST 4(BX), Z8, Z9
-	VADDPS      Z9, Z1, Z1
-	VMULPS.BCST 8(BX), Z8, Z9
-	VADDPS      Z9, Z2, Z2
-	VMULPS.BCST 12(BX), Z8, Z9
-	VADDPS      Z9, Z3, Z3
-	VMULPS.BCST 16(BX), Z8, Z9
-	VADDPS      Z9, Z4, Z4
-	VMULPS.BCST 20(BX), Z8, Z9
-	VADDPS      Z9, Z5, Z5
-	VMULPS.BCST 24(BX), Z8, Z9
-	VADDPS      Z9, Z6, Z6
-	VMULPS.BCST 28(BX), Z8, Z8
-	VADDPS      Z8, Z7, Z7
-	ADDQ        $0x00000040, AX
-	ADDQ        $0x00000020, BX
-	DECQ        SI
-	JMP         rest171
+rest227:
+	TESTQ            SI, SI
+	JZ               done228
+	VMOVUPS          (AX), Z8
+	VFMADD231PS.BCST (BX), Z8, Z0
+	VFMADD231PS.BCST 4(BX), Z8, Z1
+	VFMADD231PS.BCST 8(BX), Z8, Z2
+	VFMADD231PS.BCST 12(BX), Z8, Z3
+	VFMADD231PS.BCST 16(BX), Z8, Z4
+	VFMADD231PS.BCST 20(BX), Z8, Z5
+	VFMADD231PS.BCST 24(BX), Z8, Z6
+	VFMADD231PS.BCST 28(BX), Z8, Z7
+	ADDQ             $0x00000040, AX
+	ADDQ             $0x00000020, BX
+	SUBQ             $0x00000001, SI
+	JMP              rest227
 
-done172:
+done228:
 	MOVQ    stride+8(FP), SI
 	MOVQ    CX, BX
 	VMOVUPS Z0, (BX)
@@ -33875,8 +34075,8 @@ done172:
 	ADDQ    SI, BX
 	VMOVUPS Z7, (BX)
 	ADDQ    $0x00000040, CX
-	DECQ    DX
-	JNZ     panel169
+	SUBQ    $0x00000001, DX
+	JNZ     many223
 	VZEROUPPER
 	RET
 
@@ -33887,7 +34087,7 @@ TEXT ·f16x8AVX512(SB), NOSPLIT, $0-64
 	MOVQ dst+0(FP), CX
 	MOVQ panels+56(FP), DX
 
-panel173:
+many229:
 	MOVQ   x+32(FP), BX
 	MOVQ   blocks+48(FP), SI
 	VPXORD Z0, Z0, Z0
@@ -33899,74 +34099,68 @@ panel173:
 	VPXORD Z6, Z6, Z6
 	VPXORD Z7, Z7, Z7
 
-loop174:
-	CMPQ        SI, $0x00000002
-	JL          rest175
-	VCVTPH2PS   (AX), Z8
-	VMULPS.BCST (BX), Z8, Z9
-	VADDPS      Z9, Z0, Z0
-	VMULPS.BCST 4(BX), Z8, Z9
-	VADDPS      Z9, Z1, Z1
-	VMULPS.BCST 8(BX), Z8, Z9
-	VADDPS      Z9, Z2, Z2
-	VMULPS.BCST 12(BX), Z8, Z9
-	VADDPS      Z9, Z3, Z3
-	VMULPS.BCST 16(BX), Z8, Z9
-	VADDPS      Z9, Z4, Z4
-	VMULPS.BCST 20(BX), Z8, Z9
-	VADDPS      Z9, Z5, Z5
-	VMULPS.BCST 24(BX), Z8, Z9
-	VADDPS      Z9, Z6, Z6
-	VMULPS.BCST 28(BX), Z8, Z8
-	VADDPS      Z8, Z7, Z7
-	VCVTPH2PS   32(AX), Z8
-	VMULPS.BCST 32(BX), Z8, Z9
-	VADDPS      Z9, Z0, Z0
-	VMULPS.BCST 36(BX), Z8, Z9
-	VADDPS      Z9, Z1, Z1
-	VMULPS.BCST 40(BX), Z8, Z9
-	VADDPS      Z9, Z2, Z2
-	VMULPS.BCST 44(BX), Z8, Z9
-	VADDPS      Z9, Z3, Z3
-	VMULPS.BCST 48(BX), Z8, Z9
-	VADDPS      Z9, Z4, Z4
-	VMULPS.BCST 52(BX), Z8, Z9
-	VADDPS      Z9, Z5, Z5
-	VMULPS.BCST 56(BX), Z8, Z9
-	VADDPS      Z9, Z6, Z6
-	VMULPS.BCST 60(BX), Z8, Z8
-	VADDPS      Z8, Z7, Z7
-	ADDQ        $0x00000040, AX
-	ADDQ        $0x00000040, BX
-	SUBQ        $0x00000002, SI
-	JMP         loop174
+loop232:
+	CMPQ             SI, $0x00000004
+	JL               rest233
+	VCVTPH2PS        (AX), Z8
+	VFMADD231PS.BCST (BX), Z8, Z0
+	VFMADD231PS.BCST 4(BX), Z8, Z1
+	VFMADD231PS.BCST 8(BX), Z8, Z2
+	VFMADD231PS.BCST 12(BX), Z8, Z3
+	VFMADD231PS.BCST 16(BX), Z8, Z4
+	VFMADD231PS.BCST 20(BX), Z8, Z5
+	VFMADD231PS.BCST 24(BX), Z8, Z6
+	VFMADD231PS.BCST 28(BX), Z8, Z7
+	VCVTPH2PS        32(AX), Z8
+	VFMADD231PS.BCST 32(BX), Z8, Z0
+	VFMADD231PS.BCST 36(BX), Z8, Z1
+	VFMADD231PS.BCST 40(BX), Z8, Z2
+	VFMADD231PS.BCST 44(BX), Z8, Z3
+	VFMADD231PS.BCST 48(BX), Z8, Z4
+	VFMADD231PS.BCST 52(BX), Z8, Z5
+	VFMADD231PS.BCST 56(BX), Z8, Z6
+	VFMADD231PS.BCST 60(BX), Z8, Z7
+	VCVTPH2PS        64(AX), Z8
+	VFMADD231PS.BCST 64(BX), Z8, Z0
+	VFMADD231PS.BCST 68(BX), Z8, Z1
+	VFMADD231PS.BCST 72(BX), Z8, Z2
+	VFMADD231PS.BCST 76(BX), Z8, Z3
+	VFMADD231PS.BCST 80(BX), Z8, Z4
+	VFMADD231PS.BCST 84(BX), Z8, Z5
+	VFMADD231PS.BCST 88(BX), Z8, Z6
+	VFMADD231PS.BCST 92(BX), Z8, Z7
+	VCVTPH2PS        96(AX), Z8
+	VFMADD231PS.BCST 96(BX), Z8, Z0
+	VFMADD231PS.BCST 100(BX), Z8, Z1
+	VFMADD231PS.BCST 104(BX), Z8, Z2
+	VFMADD231PS.BCST 108(BX), Z8, Z3
+	VFMADD231PS.BCST 112(BX), Z8, Z4
+	VFMADD231PS.BCST 116(BX), Z8, Z5
+	VFMADD231PS.BCST 120(BX), Z8, Z6
+	VFMADD231PS.BCST 124(BX), Z8, Z7
+	ADDQ             $0x00000080, AX
+	ADDQ             $0x00000080, BX
+	SUBQ             $0x00000004, SI
+	JMP              loop232
 
-rest175:
-	TESTQ       SI, SI
-	JZ          done176
-	VCVTPH2PS   (AX), Z8
-	VMULPS.BCST (BX), Z8, Z9
-	VADDPS      Z9, Z0, Z0
-	VMULPS.BCST 4(BX), Z8, Z9
-	VADDPS      Z9, Z1, Z1
-	VMULPS.BCST 8(BX), Z8, Z9
-	VADDPS      Z9, Z2, Z2
-	VMULPS.BCST 12(BX), Z8, Z9
-	VADDPS      Z9, Z3, Z3
-	VMULPS.BCST 16(BX), Z8, Z9
-	VADDPS      Z9, Z4, Z4
-	VMULPS.BCST 20(BX), Z8, Z9
-	VADDPS      Z9, Z5, Z5
-	VMULPS.BCST 24(BX), Z8, Z9
-	VADDPS      Z9, Z6, Z6
-	VMULPS.BCST 28(BX), Z8, Z8
-	VADDPS      Z8, Z7, Z7
-	ADDQ        $0x00000020, AX
-	ADDQ        $0x00000020, BX
-	DECQ        SI
-	JMP         rest175
+rest233:
+	TESTQ            SI, SI
+	JZ               done234
+	VCVTPH2PS        (AX), Z8
+	VFMADD231PS.BCST (BX), Z8, Z0
+	VFMADD231PS.BCST 4(BX), Z8, Z1
+	VFMADD231PS.BCST 8(BX), Z8, Z2
+	VFMADD231PS.BCST 12(BX), Z8, Z3
+	VFMADD231PS.BCST 16(BX), Z8, Z4
+	VFMADD231PS.BCST 20(BX), Z8, Z5
+	VFMADD231PS.BCST 24(BX), Z8, Z6
+	VFMADD231PS.BCST 28(BX), Z8, Z7
+	ADDQ             $0x00000020, AX
+	ADDQ             $0x00000020, BX
+	SUBQ             $0x00000001, SI
+	JMP              rest233
 
-done176:
+done234:
 	MOVQ    stride+8(FP), SI
 	MOVQ    CX, BX
 	VMOVUPS Z0, (BX)
@@ -33985,8 +34179,8 @@ done176:
 	ADDQ    SI, BX
 	VMOVUPS Z7, (BX)
 	ADDQ    $0x00000040, CX
-	DECQ    DX
-	JNZ     panel173
+	SUBQ    $0x00000001, DX
+	JNZ     many229
 	VZEROUPPER
 	RET
 
@@ -33997,7 +34191,7 @@ TEXT ·bf16x8AVX512(SB), NOSPLIT, $0-64
 	MOVQ dst+0(FP), CX
 	MOVQ panels+56(FP), DX
 
-panel177:
+many235:
 	MOVQ   x+32(FP), BX
 	MOVQ   blocks+48(FP), SI
 	VPXORD Z0, Z0, Z0
@@ -34009,77 +34203,73 @@ panel177:
 	VPXORD Z6, Z6, Z6
 	VPXORD Z7, Z7, Z7
 
-loop178:
-	CMPQ        SI, $0x00000002
-	JL          rest179
-	VPMOVZXWD   (AX), Z8
-	VPSLLD      $0x10, Z8, Z8
-	VMULPS.BCST (BX), Z8, Z9
-	VADDPS      Z9, Z0, Z0
-	VMULPS.BCST 4(BX), Z8, Z9
-	VADDPS      Z9, Z1, Z1
-	VMULPS.BCST 8(BX), Z8, Z9
-	VADDPS      Z9, Z2, Z2
-	VMULPS.BCST 12(BX), Z8, Z9
-	VADDPS      Z9, Z3, Z3
-	VMULPS.BCST 16(BX), Z8, Z9
-	VADDPS      Z9, Z4, Z4
-	VMULPS.BCST 20(BX), Z8, Z9
-	VADDPS      Z9, Z5, Z5
-	VMULPS.BCST 24(BX), Z8, Z9
-	VADDPS      Z9, Z6, Z6
-	VMULPS.BCST 28(BX), Z8, Z8
-	VADDPS      Z8, Z7, Z7
-	VPMOVZXWD   32(AX), Z8
-	VPSLLD      $0x10, Z8, Z8
-	VMULPS.BCST 32(BX), Z8, Z9
-	VADDPS      Z9, Z0, Z0
-	VMULPS.BCST 36(BX), Z8, Z9
-	VADDPS      Z9, Z1, Z1
-	VMULPS.BCST 40(BX), Z8, Z9
-	VADDPS      Z9, Z2, Z2
-	VMULPS.BCST 44(BX), Z8, Z9
-	VADDPS      Z9, Z3, Z3
-	VMULPS.BCST 48(BX), Z8, Z9
-	VADDPS      Z9, Z4, Z4
-	VMULPS.BCST 52(BX), Z8, Z9
-	VADDPS      Z9, Z5, Z5
-	VMULPS.BCST 56(BX), Z8, Z9
-	VADDPS      Z9, Z6, Z6
-	VMULPS.BCST 60(BX), Z8, Z8
-	VADDPS      Z8, Z7, Z7
-	ADDQ        $0x00000040, AX
-	ADDQ        $0x00000040, BX
-	SUBQ        $0x00000002, SI
-	JMP         loop178
+loop238:
+	CMPQ             SI, $0x00000004
+	JL               rest239
+	VPMOVZXWD        (AX), Z8
+	VPSLLD           $0x10, Z8, Z8
+	VFMADD231PS.BCST (BX), Z8, Z0
+	VFMADD231PS.BCST 4(BX), Z8, Z1
+	VFMADD231PS.BCST 8(BX), Z8, Z2
+	VFMADD231PS.BCST 12(BX), Z8, Z3
+	VFMADD231PS.BCST 16(BX), Z8, Z4
+	VFMADD231PS.BCST 20(BX), Z8, Z5
+	VFMADD231PS.BCST 24(BX), Z8, Z6
+	VFMADD231PS.BCST 28(BX), Z8, Z7
+	VPMOVZXWD        32(AX), Z8
+	VPSLLD           $0x10, Z8, Z8
+	VFMADD231PS.BCST 32(BX), Z8, Z0
+	VFMADD231PS.BCST 36(BX), Z8, Z1
+	VFMADD231PS.BCST 40(BX), Z8, Z2
+	VFMADD231PS.BCST 44(BX), Z8, Z3
+	VFMADD231PS.BCST 48(BX), Z8, Z4
+	VFMADD231PS.BCST 52(BX), Z8, Z5
+	VFMADD231PS.BCST 56(BX), Z8, Z6
+	VFMADD231PS.BCST 60(BX), Z8, Z7
+	VPMOVZXWD        64(AX), Z8
+	VPSLLD           $0x10, Z8, Z8
+	VFMADD231PS.BCST 64(BX), Z8, Z0
+	VFMADD231PS.BCST 68(BX), Z8, Z1
+	VFMADD231PS.BCST 72(BX), Z8, Z2
+	VFMADD231PS.BCST 76(BX), Z8, Z3
+	VFMADD231PS.BCST 80(BX), Z8, Z4
+	VFMADD231PS.BCST 84(BX), Z8, Z5
+	VFMADD231PS.BCST 88(BX), Z8, Z6
+	VFMADD231PS.BCST 92(BX), Z8, Z7
+	VPMOVZXWD        96(AX), Z8
+	VPSLLD           $0x10, Z8, Z8
+	VFMADD231PS.BCST 96(BX), Z8, Z0
+	VFMADD231PS.BCST 100(BX), Z8, Z1
+	VFMADD231PS.BCST 104(BX), Z8, Z2
+	VFMADD231PS.BCST 108(BX), Z8, Z3
+	VFMADD231PS.BCST 112(BX), Z8, Z4
+	VFMADD231PS.BCST 116(BX), Z8, Z5
+	VFMADD231PS.BCST 120(BX), Z8, Z6
+	VFMADD231PS.BCST 124(BX), Z8, Z7
+	ADDQ             $0x00000080, AX
+	ADDQ             $0x00000080, BX
+	SUBQ             $0x00000004, SI
+	JMP              loop238
 
-rest179:
-	TESTQ       SI, SI
-	JZ          done180
-	VPMOVZXWD   (AX), Z8
-	VPSLLD      $0x10, Z8, Z8
-	VMULPS.BCST (BX), Z8, Z9
-	VADDPS      Z9, Z0, Z0
-	VMULPS.BCST 4(BX), Z8, Z9
-	VADDPS      Z9, Z1, Z1
-	VMULPS.BCST 8(BX), Z8, Z9
-	VADDPS      Z9, Z2, Z2
-	VMULPS.BCST 12(BX), Z8, Z9
-	VADDPS      Z9, Z3, Z3
-	VMULPS.BCST 16(BX), Z8, Z9
-	VADDPS      Z9, Z4, Z4
-	VMULPS.BCST 20(BX), Z8, Z9
-	VADDPS      Z9, Z5, Z5
-	VMULPS.BCST 24(BX), Z8, Z9
-	VADDPS      Z9, Z6, Z6
-	VMULPS.BCST 28(BX), Z8, Z8
-	VADDPS      Z8, Z7, Z7
-	ADDQ        $0x00000020, AX
-	ADDQ        $0x00000020, BX
-	DECQ        SI
-	JMP         rest179
+rest239:
+	TESTQ            SI, SI
+	JZ               done240
+	VPMOVZXWD        (AX), Z8
+	VPSLLD           $0x10, Z8, Z8
+	VFMADD231PS.BCST (BX), Z8, Z0
+	VFMADD231PS.BCST 4(BX), Z8, Z1
+	VFMADD231PS.BCST 8(BX), Z8, Z2
+	VFMADD231PS.BCST 12(BX), Z8, Z3
+	VFMADD231PS.BCST 16(BX), Z8, Z4
+	VFMADD231PS.BCST 20(BX), Z8, Z5
+	VFMADD231PS.BCST 24(BX), Z8, Z6
+	VFMADD231PS.BCST 28(BX), Z8, Z7
+	ADDQ             $0x00000020, AX
+	ADDQ             $0x00000020, BX
+	SUBQ             $0x00000001, SI
+	JMP              rest239
 
-done180:
+done240:
 	MOVQ    stride+8(FP), SI
 	MOVQ    CX, BX
 	VMOVUPS Z0, (BX)
@@ -34098,19 +34288,19 @@ done180:
 	ADDQ    SI, BX
 	VMOVUPS Z7, (BX)
 	ADDQ    $0x00000040, CX
-	DECQ    DX
-	JNZ     panel177
+	SUBQ    $0x00000001, DX
+	JNZ     many235
 	VZEROUPPER
 	RET
 
 // func f32x6AVX2(dst *float32, stride int, quants *byte, meta *byte, x *byte, xstride int, blocks int, panels int)
-// Requires: AVX, AVX2
+// Requires: AVX, AVX2, FMA3
 TEXT ·f32x6AVX2(SB), NOSPLIT, $0-64
 	MOVQ quants+16(FP), AX
 	MOVQ dst+0(FP), CX
 	MOVQ panels+56(FP), DX
 
-panel181:
+many241:
 	MOVQ  x+32(FP), BX
 	MOVQ  blocks+48(FP), SI
 	VPXOR Y0, Y0, Y0
@@ -34126,119 +34316,123 @@ panel181:
 	VPXOR Y10, Y10, Y10
 	VPXOR Y11, Y11, Y11
 
-loop182:
-	CMPQ         SI, $0x00000002
-	JL           rest183
+loop244:
+	CMPQ         SI, $0x00000004
+	JL           rest245
 	VMOVUPS      (AX), Y12
 	VMOVUPS      32(AX), Y13
 	VBROADCASTSS (BX), Y14
-	VMULPS       Y14, Y12, Y15
-	VADDPS       Y15, Y0, Y0
-	VMULPS       Y14, Y13, Y14
-	VADDPS       Y14, Y6, Y6
+	VFMADD231PS  Y14, Y12, Y0
+	VFMADD231PS  Y14, Y13, Y6
 	VBROADCASTSS 4(BX), Y14
-	VMULPS       Y14, Y12, Y15
-	VADDPS       Y15, Y1, Y1
-	VMULPS       Y14, Y13, Y14
-	VADDPS       Y14, Y7, Y7
+	VFMADD231PS  Y14, Y12, Y1
+	VFMADD231PS  Y14, Y13, Y7
 	VBROADCASTSS 8(BX), Y14
-	VMULPS       Y14, Y12, Y15
-	VADDPS       Y15, Y2, Y2
-	VMULPS       Y14, Y13, Y14
-	VADDPS       Y14, Y8, Y8
+	VFMADD231PS  Y14, Y12, Y2
+	VFMADD231PS  Y14, Y13, Y8
 	VBROADCASTSS 12(BX), Y14
-	VMULPS       Y14, Y12, Y15
-	VADDPS       Y15, Y3, Y3
-	VMULPS       Y14, Y13, Y14
-	VADDPS       Y14, Y9, Y9
+	VFMADD231PS  Y14, Y12, Y3
+	VFMADD231PS  Y14, Y13, Y9
 	VBROADCASTSS 16(BX), Y14
-	VMULPS       Y14, Y12, Y15
-	VADDPS       Y15, Y4, Y4
-	VMULPS       Y14, Y13, Y14
-	VADDPS       Y14, Y10, Y10
+	VFMADD231PS  Y14, Y12, Y4
+	VFMADD231PS  Y14, Y13, Y10
 	VBROADCASTSS 20(BX), Y14
-	VMULPS       Y14, Y12, Y12
-	VADDPS       Y12, Y5, Y5
-	VMULPS       Y14, Y13, Y14
-	VADDPS       Y14, Y11, Y11
+	VFMADD231PS  Y14, Y12, Y5
+	VFMADD231PS  Y14, Y13, Y11
 	VMOVUPS      64(AX), Y12
 	VMOVUPS      96(AX), Y13
 	VBROADCASTSS 24(BX), Y14
-	VMULPS       Y14, Y12, Y15
-	VADDPS       Y15, Y0, Y0
-	VMULPS       Y14, Y13, Y14
-	VADDPS       Y14, Y6, Y6
+	VFMADD231PS  Y14, Y12, Y0
+	VFMADD231PS  Y14, Y13, Y6
 	VBROADCASTSS 28(BX), Y14
-	VMULPS       Y14, Y12, Y15
-	VADDPS       Y15, Y1, Y1
-	VMULPS       Y14, Y13, Y14
-	VADDPS       Y14, Y7, Y7
+	VFMADD231PS  Y14, Y12, Y1
+	VFMADD231PS  Y14, Y13, Y7
 	VBROADCASTSS 32(BX), Y14
-	VMULPS       Y14, Y12, Y15
-	VADDPS       Y15, Y2, Y2
-	VMULPS       Y14, Y13, Y14
-	VADDPS       Y14, Y8, Y8
+	VFMADD231PS  Y14, Y12, Y2
+	VFMADD231PS  Y14, Y13, Y8
 	VBROADCASTSS 36(BX), Y14
-	VMULPS       Y14, Y12, Y15
-	VADDPS       Y15, Y3, Y3
-	VMULPS       Y14, Y13, Y14
-	VADDPS       Y14, Y9, Y9
+	VFMADD231PS  Y14, Y12, Y3
+	VFMADD231PS  Y14, Y13, Y9
 	VBROADCASTSS 40(BX), Y14
-	VMULPS       Y14, Y12, Y15
-	VADDPS       Y15, Y4, Y4
-	VMULPS       Y14, Y13, Y14
-	VADDPS       Y14, Y10, Y10
+	VFMADD231PS  Y14, Y12, Y4
+	VFMADD231PS  Y14, Y13, Y10
 	VBROADCASTSS 44(BX), Y14
-	VMULPS       Y14, Y12, Y12
-	VADDPS       Y12, Y5, Y5
-	VMULPS       Y14, Y13, Y14
-	VADDPS       Y14, Y11, Y11
-	ADDQ         $0x00000080, AX
-	ADDQ         $0x00000030, BX
-	SUBQ         $0x00000002, SI
-	JMP          loop182
+	VFMADD231PS  Y14, Y12, Y5
+	VFMADD231PS  Y14, Y13, Y11
+	VMOVUPS      128(AX), Y12
+	VMOVUPS      160(AX), Y13
+	VBROADCASTSS 48(BX), Y14
+	VFMADD231PS  Y14, Y12, Y0
+	VFMADD231PS  Y14, Y13, Y6
+	VBROADCASTSS 52(BX), Y14
+	VFMADD231PS  Y14, Y12, Y1
+	VFMADD231PS  Y14, Y13, Y7
+	VBROADCASTSS 56(BX), Y14
+	VFMADD231PS  Y14, Y12, Y2
+	VFMADD231PS  Y14, Y13, Y8
+	VBROADCASTSS 60(BX), Y14
+	VFMADD231PS  Y14, Y12, Y3
+	VFMADD231PS  Y14, Y13, Y9
+	VBROADCASTSS 64(BX), Y14
+	VFMADD231PS  Y14, Y12, Y4
+	VFMADD231PS  Y14, Y13, Y10
+	VBROADCASTSS 68(BX), Y14
+	VFMADD231PS  Y14, Y12, Y5
+	VFMADD231PS  Y14, Y13, Y11
+	VMOVUPS      192(AX), Y12
+	VMOVUPS      224(AX), Y13
+	VBROADCASTSS 72(BX), Y14
+	VFMADD231PS  Y14, Y12, Y0
+	VFMADD231PS  Y14, Y13, Y6
+	VBROADCASTSS 76(BX), Y14
+	VFMADD231PS  Y14, Y12, Y1
+	VFMADD231PS  Y14, Y13, Y7
+	VBROADCASTSS 80(BX), Y14
+	VFMADD231PS  Y14, Y12, Y2
+	VFMADD231PS  Y14, Y13, Y8
+	VBROADCASTSS 84(BX), Y14
+	VFMADD231PS  Y14, Y12, Y3
+	VFMADD231PS  Y14, Y13, Y9
+	VBROADCASTSS 88(BX), Y14
+	VFMADD231PS  Y14, Y12, Y4
+	VFMADD231PS  Y14, Y13, Y10
+	VBROADCASTSS 92(BX), Y14
+	VFMADD231PS  Y14, Y12, Y5
+	VFMADD231PS  Y14, Y13, Y11
+	ADDQ         $0x00000100, AX
+	ADDQ         $0x00000060, BX
+	SUBQ         $0x00000004, SI
+	JMP          loop244
 
-rest183:
+rest245:
 	TESTQ        SI, SI
-	JZ           done184
+	JZ           done246
 	VMOVUPS      (AX), Y12
 	VMOVUPS      32(AX), Y13
 	VBROADCASTSS (BX), Y14
-	VMULPS       Y14, Y12, Y15
-	VADDPS       Y15, Y0, Y0
-	VMULPS       Y14, Y13, Y14
-	VADDPS       Y14, Y6, Y6
+	VFMADD231PS  Y14, Y12, Y0
+	VFMADD231PS  Y14, Y13, Y6
 	VBROADCASTSS 4(BX), Y14
-	VMULPS       Y14, Y12, Y15
-	VADDPS       Y15, Y1, Y1
-	VMULPS       Y14, Y13, Y14
-	VADDPS       Y14, Y7, Y7
+	VFMADD231PS  Y14, Y12, Y1
+	VFMADD231PS  Y14, Y13, Y7
 	VBROADCASTSS 8(BX), Y14
-	VMULPS       Y14, Y12, Y15
-	VADDPS       Y15, Y2, Y2
-	VMULPS       Y14, Y13, Y14
-	VADDPS       Y14, Y8, Y8
+	VFMADD231PS  Y14, Y12, Y2
+	VFMADD231PS  Y14, Y13, Y8
 	VBROADCASTSS 12(BX), Y14
-	VMULPS       Y14, Y12, Y15
-	VADDPS       Y15, Y3, Y3
-	VMULPS       Y14, Y13, Y14
-	VADDPS       Y14, Y9, Y9
+	VFMADD231PS  Y14, Y12, Y3
+	VFMADD231PS  Y14, Y13, Y9
 	VBROADCASTSS 16(BX), Y14
-	VMULPS       Y14, Y12, Y15
-	VADDPS       Y15, Y4, Y4
-	VMULPS       Y14, Y13, Y14
-	VADDPS       Y14, Y10, Y10
+	VFMADD231PS  Y14, Y12, Y4
+	VFMADD231PS  Y14, Y13, Y10
 	VBROADCASTSS 20(BX), Y14
-	VMULPS       Y14, Y12, Y12
-	VADDPS       Y12, Y5, Y5
-	VMULPS       Y14, Y13, Y14
-	VADDPS       Y14, Y11, Y11
+	VFMADD231PS  Y14, Y12, Y5
+	VFMADD231PS  Y14, Y13, Y11
 	ADDQ         $0x00000040, AX
 	ADDQ         $0x00000018, BX
-	DECQ         SI
-	JMP          rest183
+	SUBQ         $0x00000001, SI
+	JMP          rest245
 
-done184:
+done246:
 	MOVQ    stride+8(FP), SI
 	MOVQ    CX, BX
 	VMOVUPS Y0, (BX)
@@ -34266,8 +34460,8 @@ done184:
 	ADDQ    SI, BX
 	VMOVUPS Y11, 32(BX)
 	ADDQ    $0x00000040, CX
-	DECQ    DX
-	JNZ     panel181
+	SUBQ    $0x00000001, DX
+	JNZ     many241
 	VZEROUPPER
 	RET
 
@@ -34278,7 +34472,7 @@ TEXT ·f32x16AVX512(SB), NOSPLIT, $0-64
 	MOVQ dst+0(FP), CX
 	MOVQ panels+56(FP), DX
 
-panel185:
+many247:
 	MOVQ   x+32(FP), BX
 	MOVQ   blocks+48(FP), SI
 	VPXORD Z0, Z0, Z0
@@ -34298,122 +34492,108 @@ panel185:
 	VPXORD Z14, Z14, Z14
 	VPXORD Z15, Z15, Z15
 
-loop186:
-	CMPQ        SI, $0x00000002
-	JL          rest187
-	VMOVUPS     (AX), Z16
-	VMULPS.BCST (BX), Z16, Z17
-	VADDPS      Z17, Z0, Z0
-	VMULPS.BCST 4(BX), Z16, Z17
-	VADDPS      Z17, Z1, Z1
-	VMULPS.BCST 8(BX), Z16, Z17
-	VADDPS      Z17, Z2, Z2
-	VMULPS.BCST 12(BX), Z16, Z17
-	VADDPS      Z17, Z3, Z3
-	VMULPS.BCST 16(BX), Z16, Z17
-	VADDPS      Z17, Z4, Z4
-	VMULPS.BCST 20(BX), Z16, Z17
-	VADDPS      Z17, Z5, Z5
-	VMULPS.BCST 24(BX), Z16, Z17
-	VADDPS      Z17, Z6, Z6
-	VMULPS.BCST 28(BX), Z16, Z17
-	VADDPS      Z17, Z7, Z7
-	VMULPS.BCST 32(BX), Z16, Z17
-	VADDPS      Z17, Z8, Z8
-	VMULPS.BCST 36(BX), Z16, Z17
-	VADDPS      Z17, Z9, Z9
-	VMULPS.BCST 40(BX), Z16, Z17
-	VADDPS      Z17, Z10, Z10
-	VMULPS.BCST 44(BX), Z16, Z17
-	VADDPS      Z17, Z11, Z11
-	VMULPS.BCST 48(BX), Z16, Z17
-	VADDPS      Z17, Z12, Z12
-	VMULPS.BCST 52(BX), Z16, Z17
-	VADDPS      Z17, Z13, Z13
-	VMULPS.BCST 56(BX), Z16, Z17
-	VADDPS      Z17, Z14, Z14
-	VMULPS.BCST 60(BX), Z16, Z16
-	VADDPS      Z16, Z15, Z15
-	VMOVUPS     64(AX), Z16
-	VMULPS.BCST 64(BX), Z16, Z17
-	VADDPS      Z17, Z0, Z0
-	VMULPS.BCST 68(BX), Z16, Z17
-	VADDPS      Z17, Z1, Z1
-	VMULPS.BCST 72(BX), Z16, Z17
-	VADDPS      Z17, Z2, Z2
-	VMULPS.BCST 76(BX), Z16, Z17
-	VADDPS      Z17, Z3, Z3
-	VMULPS.BCST 80(BX), Z16, Z17
-	VADDPS      Z17, Z4, Z4
-	VMULPS.BCST 84(BX), Z16, Z17
-	VADDPS      Z17, Z5, Z5
-	VMULPS.BCST 88(BX), Z16, Z17
-	VADDPS      Z17, Z6, Z6
-	VMULPS.BCST 92(BX), Z16, Z17
-	VADDPS      Z17, Z7, Z7
-	VMULPS.BCST 96(BX), Z16, Z17
-	VADDPS      Z17, Z8, Z8
-	VMULPS.BCST 100(BX), Z16, Z17
-	VADDPS      Z17, Z9, Z9
-	VMULPS.BCST 104(BX), Z16, Z17
-	VADDPS      Z17, Z10, Z10
-	VMULPS.BCST 108(BX), Z16, Z17
-	VADDPS      Z17, Z11, Z11
-	VMULPS.BCST 112(BX), Z16, Z17
-	VADDPS      Z17, Z12, Z12
-	VMULPS.BCST 116(BX), Z16, Z17
-	VADDPS      Z17, Z13, Z13
-	VMULPS.BCST 120(BX), Z16, Z17
-	VADDPS      Z17, Z14, Z14
-	VMULPS.BCST 124(BX), Z16, Z16
-	VADDPS      Z16, Z15, Z15
-	ADDQ        $0x00000080, AX
-	ADDQ        $0x00000080, BX
-	SUBQ        $0x00000002, SI
-	JMP         loop186
+loop250:
+	CMPQ             SI, $0x00000004
+	JL               rest251
+	VMOVUPS          (AX), Z16
+	VFMADD231PS.BCST (BX), Z16, Z0
+	VFMADD231PS.BCST 4(BX), Z16, Z1
+	VFMADD231PS.BCST 8(BX), Z16, Z2
+	VFMADD231PS.BCST 12(BX), Z16, Z3
+	VFMADD231PS.BCST 16(BX), Z16, Z4
+	VFMADD231PS.BCST 20(BX), Z16, Z5
+	VFMADD231PS.BCST 24(BX), Z16, Z6
+	VFMADD231PS.BCST 28(BX), Z16, Z7
+	VFMADD231PS.BCST 32(BX), Z16, Z8
+	VFMADD231PS.BCST 36(BX), Z16, Z9
+	VFMADD231PS.BCST 40(BX), Z16, Z10
+	VFMADD231PS.BCST 44(BX), Z16, Z11
+	VFMADD231PS.BCST 48(BX), Z16, Z12
+	VFMADD231PS.BCST 52(BX), Z16, Z13
+	VFMADD231PS.BCST 56(BX), Z16, Z14
+	VFMADD231PS.BCST 60(BX), Z16, Z15
+	VMOVUPS          64(AX), Z16
+	VFMADD231PS.BCST 64(BX), Z16, Z0
+	VFMADD231PS.BCST 68(BX), Z16, Z1
+	VFMADD231PS.BCST 72(BX), Z16, Z2
+	VFMADD231PS.BCST 76(BX), Z16, Z3
+	VFMADD231PS.BCST 80(BX), Z16, Z4
+	VFMADD231PS.BCST 84(BX), Z16, Z5
+	VFMADD231PS.BCST 88(BX), Z16, Z6
+	VFMADD231PS.BCST 92(BX), Z16, Z7
+	VFMADD231PS.BCST 96(BX), Z16, Z8
+	VFMADD231PS.BCST 100(BX), Z16, Z9
+	VFMADD231PS.BCST 104(BX), Z16, Z10
+	VFMADD231PS.BCST 108(BX), Z16, Z11
+	VFMADD231PS.BCST 112(BX), Z16, Z12
+	VFMADD231PS.BCST 116(BX), Z16, Z13
+	VFMADD231PS.BCST 120(BX), Z16, Z14
+	VFMADD231PS.BCST 124(BX), Z16, Z15
+	VMOVUPS          128(AX), Z16
+	VFMADD231PS.BCST 128(BX), Z16, Z0
+	VFMADD231PS.BCST 132(BX), Z16, Z1
+	VFMADD231PS.BCST 136(BX), Z16, Z2
+	VFMADD231PS.BCST 140(BX), Z16, Z3
+	VFMADD231PS.BCST 144(BX), Z16, Z4
+	VFMADD231PS.BCST 148(BX), Z16, Z5
+	VFMADD231PS.BCST 152(BX), Z16, Z6
+	VFMADD231PS.BCST 156(BX), Z16, Z7
+	VFMADD231PS.BCST 160(BX), Z16, Z8
+	VFMADD231PS.BCST 164(BX), Z16, Z9
+	VFMADD231PS.BCST 168(BX), Z16, Z10
+	VFMADD231PS.BCST 172(BX), Z16, Z11
+	VFMADD231PS.BCST 176(BX), Z16, Z12
+	VFMADD231PS.BCST 180(BX), Z16, Z13
+	VFMADD231PS.BCST 184(BX), Z16, Z14
+	VFMADD231PS.BCST 188(BX), Z16, Z15
+	VMOVUPS          192(AX), Z16
+	VFMADD231PS.BCST 192(BX), Z16, Z0
+	VFMADD231PS.BCST 196(BX), Z16, Z1
+	VFMADD231PS.BCST 200(BX), Z16, Z2
+	VFMADD231PS.BCST 204(BX), Z16, Z3
+	VFMADD231PS.BCST 208(BX), Z16, Z4
+	VFMADD231PS.BCST 212(BX), Z16, Z5
+	VFMADD231PS.BCST 216(BX), Z16, Z6
+	VFMADD231PS.BCST 220(BX), Z16, Z7
+	VFMADD231PS.BCST 224(BX), Z16, Z8
+	VFMADD231PS.BCST 228(BX), Z16, Z9
+	VFMADD231PS.BCST 232(BX), Z16, Z10
+	VFMADD231PS.BCST 236(BX), Z16, Z11
+	VFMADD231PS.BCST 240(BX), Z16, Z12
+	VFMADD231PS.BCST 244(BX), Z16, Z13
+	VFMADD231PS.BCST 248(BX), Z16, Z14
+	VFMADD231PS.BCST 252(BX), Z16, Z15
+	ADDQ             $0x00000100, AX
+	ADDQ             $0x00000100, BX
+	SUBQ             $0x00000004, SI
+	JMP              loop250
 
-rest187:
-	TESTQ       SI, SI
-	JZ          done188
-	VMOVUPS     (AX), Z16
-	VMULPS.BCST (BX), Z16, Z17
-	VADDPS      Z17, Z0, Z0
-	VMULPS.BCST 4(BX), Z16, Z17
-	VADDPS      Z17, Z1, Z1
-	VMULPS.BCST 8(BX), Z16, Z17
-	VADDPS      Z17, Z2, Z2
-	VMULPS.BCST 12(BX), Z16, Z17
-	VADDPS      Z17, Z3, Z3
-	VMULPS.BCST 16(BX), Z16, Z17
-	VADDPS      Z17, Z4, Z4
-	VMULPS.BCST 20(BX), Z16, Z17
-	VADDPS      Z17, Z5, Z5
-	VMULPS.BCST 24(BX), Z16, Z17
-	VADDPS      Z17, Z6, Z6
-	VMULPS.BCST 28(BX), Z16, Z17
-	VADDPS      Z17, Z7, Z7
-	VMULPS.BCST 32(BX), Z16, Z17
-	VADDPS      Z17, Z8, Z8
-	VMULPS.BCST 36(BX), Z16, Z17
-	VADDPS      Z17, Z9, Z9
-	VMULPS.BCST 40(BX), Z16, Z17
-	VADDPS      Z17, Z10, Z10
-	VMULPS.BCST 44(BX), Z16, Z17
-	VADDPS      Z17, Z11, Z11
-	VMULPS.BCST 48(BX), Z16, Z17
-	VADDPS      Z17, Z12, Z12
-	VMULPS.BCST 52(BX), Z16, Z17
-	VADDPS      Z17, Z13, Z13
-	VMULPS.BCST 56(BX), Z16, Z17
-	VADDPS      Z17, Z14, Z14
-	VMULPS.BCST 60(BX), Z16, Z16
-	VADDPS      Z16, Z15, Z15
-	ADDQ        $0x00000040, AX
-	ADDQ        $0x00000040, BX
-	DECQ        SI
-	JMP         rest187
+rest251:
+	TESTQ            SI, SI
+	JZ               done252
+	VMOVUPS          (AX), Z16
+	VFMADD231PS.BCST (BX), Z16, Z0
+	VFMADD231PS.BCST 4(BX), Z16, Z1
+	VFMADD231PS.BCST 8(BX), Z16, Z2
+	VFMADD231PS.BCST 12(BX), Z16, Z3
+	VFMADD231PS.BCST 16(BX), Z16, Z4
+	VFMADD231PS.BCST 20(BX), Z16, Z5
+	VFMADD231PS.BCST 24(BX), Z16, Z6
+	VFMADD231PS.BCST 28(BX), Z16, Z7
+	VFMADD231PS.BCST 32(BX), Z16, Z8
+	VFMADD231PS.BCST 36(BX), Z16, Z9
+	VFMADD231PS.BCST 40(BX), Z16, Z10
+	VFMADD231PS.BCST 44(BX), Z16, Z11
+	VFMADD231PS.BCST 48(BX), Z16, Z12
+	VFMADD231PS.BCST 52(BX), Z16, Z13
+	VFMADD231PS.BCST 56(BX), Z16, Z14
+	VFMADD231PS.BCST 60(BX), Z16, Z15
+	ADDQ             $0x00000040, AX
+	ADDQ             $0x00000040, BX
+	SUBQ             $0x00000001, SI
+	JMP              rest251
 
-done188:
+done252:
 	MOVQ    stride+8(FP), SI
 	MOVQ    CX, BX
 	VMOVUPS Z0, (BX)
@@ -34448,19 +34628,19 @@ done188:
 	ADDQ    SI, BX
 	VMOVUPS Z15, (BX)
 	ADDQ    $0x00000040, CX
-	DECQ    DX
-	JNZ     panel185
+	SUBQ    $0x00000001, DX
+	JNZ     many247
 	VZEROUPPER
 	RET
 
 // func f16x6AVX2(dst *float32, stride int, quants *byte, meta *byte, x *byte, xstride int, blocks int, panels int)
-// Requires: AVX, AVX2, F16C
+// Requires: AVX, AVX2, F16C, FMA3
 TEXT ·f16x6AVX2(SB), NOSPLIT, $0-64
 	MOVQ quants+16(FP), AX
 	MOVQ dst+0(FP), CX
 	MOVQ panels+56(FP), DX
 
-panel189:
+many253:
 	MOVQ  x+32(FP), BX
 	MOVQ  blocks+48(FP), SI
 	VPXOR Y0, Y0, Y0
@@ -34476,119 +34656,123 @@ panel189:
 	VPXOR Y10, Y10, Y10
 	VPXOR Y11, Y11, Y11
 
-loop190:
-	CMPQ         SI, $0x00000002
-	JL           rest191
+loop256:
+	CMPQ         SI, $0x00000004
+	JL           rest257
 	VCVTPH2PS    (AX), Y12
 	VCVTPH2PS    16(AX), Y13
 	VBROADCASTSS (BX), Y14
-	VMULPS       Y14, Y12, Y15
-	VADDPS       Y15, Y0, Y0
-	VMULPS       Y14, Y13, Y14
-	VADDPS       Y14, Y6, Y6
+	VFMADD231PS  Y14, Y12, Y0
+	VFMADD231PS  Y14, Y13, Y6
 	VBROADCASTSS 4(BX), Y14
-	VMULPS       Y14, Y12, Y15
-	VADDPS       Y15, Y1, Y1
-	VMULPS       Y14, Y13, Y14
-	VADDPS       Y14, Y7, Y7
+	VFMADD231PS  Y14, Y12, Y1
+	VFMADD231PS  Y14, Y13, Y7
 	VBROADCASTSS 8(BX), Y14
-	VMULPS       Y14, Y12, Y15
-	VADDPS       Y15, Y2, Y2
-	VMULPS       Y14, Y13, Y14
-	VADDPS       Y14, Y8, Y8
+	VFMADD231PS  Y14, Y12, Y2
+	VFMADD231PS  Y14, Y13, Y8
 	VBROADCASTSS 12(BX), Y14
-	VMULPS       Y14, Y12, Y15
-	VADDPS       Y15, Y3, Y3
-	VMULPS       Y14, Y13, Y14
-	VADDPS       Y14, Y9, Y9
+	VFMADD231PS  Y14, Y12, Y3
+	VFMADD231PS  Y14, Y13, Y9
 	VBROADCASTSS 16(BX), Y14
-	VMULPS       Y14, Y12, Y15
-	VADDPS       Y15, Y4, Y4
-	VMULPS       Y14, Y13, Y14
-	VADDPS       Y14, Y10, Y10
+	VFMADD231PS  Y14, Y12, Y4
+	VFMADD231PS  Y14, Y13, Y10
 	VBROADCASTSS 20(BX), Y14
-	VMULPS       Y14, Y12, Y12
-	VADDPS       Y12, Y5, Y5
-	VMULPS       Y14, Y13, Y14
-	VADDPS       Y14, Y11, Y11
+	VFMADD231PS  Y14, Y12, Y5
+	VFMADD231PS  Y14, Y13, Y11
 	VCVTPH2PS    32(AX), Y12
 	VCVTPH2PS    48(AX), Y13
 	VBROADCASTSS 24(BX), Y14
-	VMULPS       Y14, Y12, Y15
-	VADDPS       Y15, Y0, Y0
-	VMULPS       Y14, Y13, Y14
-	VADDPS       Y14, Y6, Y6
+	VFMADD231PS  Y14, Y12, Y0
+	VFMADD231PS  Y14, Y13, Y6
 	VBROADCASTSS 28(BX), Y14
-	VMULPS       Y14, Y12, Y15
-	VADDPS       Y15, Y1, Y1
-	VMULPS       Y14, Y13, Y14
-	VADDPS       Y14, Y7, Y7
+	VFMADD231PS  Y14, Y12, Y1
+	VFMADD231PS  Y14, Y13, Y7
 	VBROADCASTSS 32(BX), Y14
-	VMULPS       Y14, Y12, Y15
-	VADDPS       Y15, Y2, Y2
-	VMULPS       Y14, Y13, Y14
-	VADDPS       Y14, Y8, Y8
+	VFMADD231PS  Y14, Y12, Y2
+	VFMADD231PS  Y14, Y13, Y8
 	VBROADCASTSS 36(BX), Y14
-	VMULPS       Y14, Y12, Y15
-	VADDPS       Y15, Y3, Y3
-	VMULPS       Y14, Y13, Y14
-	VADDPS       Y14, Y9, Y9
+	VFMADD231PS  Y14, Y12, Y3
+	VFMADD231PS  Y14, Y13, Y9
 	VBROADCASTSS 40(BX), Y14
-	VMULPS       Y14, Y12, Y15
-	VADDPS       Y15, Y4, Y4
-	VMULPS       Y14, Y13, Y14
-	VADDPS       Y14, Y10, Y10
+	VFMADD231PS  Y14, Y12, Y4
+	VFMADD231PS  Y14, Y13, Y10
 	VBROADCASTSS 44(BX), Y14
-	VMULPS       Y14, Y12, Y12
-	VADDPS       Y12, Y5, Y5
-	VMULPS       Y14, Y13, Y14
-	VADDPS       Y14, Y11, Y11
-	ADDQ         $0x00000040, AX
-	ADDQ         $0x00000030, BX
-	SUBQ         $0x00000002, SI
-	JMP          loop190
+	VFMADD231PS  Y14, Y12, Y5
+	VFMADD231PS  Y14, Y13, Y11
+	VCVTPH2PS    64(AX), Y12
+	VCVTPH2PS    80(AX), Y13
+	VBROADCASTSS 48(BX), Y14
+	VFMADD231PS  Y14, Y12, Y0
+	VFMADD231PS  Y14, Y13, Y6
+	VBROADCASTSS 52(BX), Y14
+	VFMADD231PS  Y14, Y12, Y1
+	VFMADD231PS  Y14, Y13, Y7
+	VBROADCASTSS 56(BX), Y14
+	VFMADD231PS  Y14, Y12, Y2
+	VFMADD231PS  Y14, Y13, Y8
+	VBROADCASTSS 60(BX), Y14
+	VFMADD231PS  Y14, Y12, Y3
+	VFMADD231PS  Y14, Y13, Y9
+	VBROADCASTSS 64(BX), Y14
+	VFMADD231PS  Y14, Y12, Y4
+	VFMADD231PS  Y14, Y13, Y10
+	VBROADCASTSS 68(BX), Y14
+	VFMADD231PS  Y14, Y12, Y5
+	VFMADD231PS  Y14, Y13, Y11
+	VCVTPH2PS    96(AX), Y12
+	VCVTPH2PS    112(AX), Y13
+	VBROADCASTSS 72(BX), Y14
+	VFMADD231PS  Y14, Y12, Y0
+	VFMADD231PS  Y14, Y13, Y6
+	VBROADCASTSS 76(BX), Y14
+	VFMADD231PS  Y14, Y12, Y1
+	VFMADD231PS  Y14, Y13, Y7
+	VBROADCASTSS 80(BX), Y14
+	VFMADD231PS  Y14, Y12, Y2
+	VFMADD231PS  Y14, Y13, Y8
+	VBROADCASTSS 84(BX), Y14
+	VFMADD231PS  Y14, Y12, Y3
+	VFMADD231PS  Y14, Y13, Y9
+	VBROADCASTSS 88(BX), Y14
+	VFMADD231PS  Y14, Y12, Y4
+	VFMADD231PS  Y14, Y13, Y10
+	VBROADCASTSS 92(BX), Y14
+	VFMADD231PS  Y14, Y12, Y5
+	VFMADD231PS  Y14, Y13, Y11
+	ADDQ         $0x00000080, AX
+	ADDQ         $0x00000060, BX
+	SUBQ         $0x00000004, SI
+	JMP          loop256
 
-rest191:
+rest257:
 	TESTQ        SI, SI
-	JZ           done192
+	JZ           done258
 	VCVTPH2PS    (AX), Y12
 	VCVTPH2PS    16(AX), Y13
 	VBROADCASTSS (BX), Y14
-	VMULPS       Y14, Y12, Y15
-	VADDPS       Y15, Y0, Y0
-	VMULPS       Y14, Y13, Y14
-	VADDPS       Y14, Y6, Y6
+	VFMADD231PS  Y14, Y12, Y0
+	VFMADD231PS  Y14, Y13, Y6
 	VBROADCASTSS 4(BX), Y14
-	VMULPS       Y14, Y12, Y15
-	VADDPS       Y15, Y1, Y1
-	VMULPS       Y14, Y13, Y14
-	VADDPS       Y14, Y7, Y7
+	VFMADD231PS  Y14, Y12, Y1
+	VFMADD231PS  Y14, Y13, Y7
 	VBROADCASTSS 8(BX), Y14
-	VMULPS       Y14, Y12, Y15
-	VADDPS       Y15, Y2, Y2
-	VMULPS       Y14, Y13, Y14
-	VADDPS       Y14, Y8, Y8
+	VFMADD231PS  Y14, Y12, Y2
+	VFMADD231PS  Y14, Y13, Y8
 	VBROADCASTSS 12(BX), Y14
-	VMULPS       Y14, Y12, Y15
-	VADDPS       Y15, Y3, Y3
-	VMULPS       Y14, Y13, Y14
-	VADDPS       Y14, Y9, Y9
+	VFMADD231PS  Y14, Y12, Y3
+	VFMADD231PS  Y14, Y13, Y9
 	VBROADCASTSS 16(BX), Y14
-	VMULPS       Y14, Y12, Y15
-	VADDPS       Y15, Y4, Y4
-	VMULPS       Y14, Y13, Y14
-	VADDPS       Y14, Y10, Y10
+	VFMADD231PS  Y14, Y12, Y4
+	VFMADD231PS  Y14, Y13, Y10
 	VBROADCASTSS 20(BX), Y14
-	VMULPS       Y14, Y12, Y12
-	VADDPS       Y12, Y5, Y5
-	VMULPS       Y14, Y13, Y14
-	VADDPS       Y14, Y11, Y11
+	VFMADD231PS  Y14, Y12, Y5
+	VFMADD231PS  Y14, Y13, Y11
 	ADDQ         $0x00000020, AX
 	ADDQ         $0x00000018, BX
-	DECQ         SI
-	JMP          rest191
+	SUBQ         $0x00000001, SI
+	JMP          rest257
 
-done192:
+done258:
 	MOVQ    stride+8(FP), SI
 	MOVQ    CX, BX
 	VMOVUPS Y0, (BX)
@@ -34616,8 +34800,8 @@ done192:
 	ADDQ    SI, BX
 	VMOVUPS Y11, 32(BX)
 	ADDQ    $0x00000040, CX
-	DECQ    DX
-	JNZ     panel189
+	SUBQ    $0x00000001, DX
+	JNZ     many253
 	VZEROUPPER
 	RET
 
@@ -34628,7 +34812,7 @@ TEXT ·f16x16AVX512(SB), NOSPLIT, $0-64
 	MOVQ dst+0(FP), CX
 	MOVQ panels+56(FP), DX
 
-panel193:
+many259:
 	MOVQ   x+32(FP), BX
 	MOVQ   blocks+48(FP), SI
 	VPXORD Z0, Z0, Z0
@@ -34648,122 +34832,108 @@ panel193:
 	VPXORD Z14, Z14, Z14
 	VPXORD Z15, Z15, Z15
 
-loop194:
-	CMPQ        SI, $0x00000002
-	JL          rest195
-	VCVTPH2PS   (AX), Z16
-	VMULPS.BCST (BX), Z16, Z17
-	VADDPS      Z17, Z0, Z0
-	VMULPS.BCST 4(BX), Z16, Z17
-	VADDPS      Z17, Z1, Z1
-	VMULPS.BCST 8(BX), Z16, Z17
-	VADDPS      Z17, Z2, Z2
-	VMULPS.BCST 12(BX), Z16, Z17
-	VADDPS      Z17, Z3, Z3
-	VMULPS.BCST 16(BX), Z16, Z17
-	VADDPS      Z17, Z4, Z4
-	VMULPS.BCST 20(BX), Z16, Z17
-	VADDPS      Z17, Z5, Z5
-	VMULPS.BCST 24(BX), Z16, Z17
-	VADDPS      Z17, Z6, Z6
-	VMULPS.BCST 28(BX), Z16, Z17
-	VADDPS      Z17, Z7, Z7
-	VMULPS.BCST 32(BX), Z16, Z17
-	VADDPS      Z17, Z8, Z8
-	VMULPS.BCST 36(BX), Z16, Z17
-	VADDPS      Z17, Z9, Z9
-	VMULPS.BCST 40(BX), Z16, Z17
-	VADDPS      Z17, Z10, Z10
-	VMULPS.BCST 44(BX), Z16, Z17
-	VADDPS      Z17, Z11, Z11
-	VMULPS.BCST 48(BX), Z16, Z17
-	VADDPS      Z17, Z12, Z12
-	VMULPS.BCST 52(BX), Z16, Z17
-	VADDPS      Z17, Z13, Z13
-	VMULPS.BCST 56(BX), Z16, Z17
-	VADDPS      Z17, Z14, Z14
-	VMULPS.BCST 60(BX), Z16, Z16
-	VADDPS      Z16, Z15, Z15
-	VCVTPH2PS   32(AX), Z16
-	VMULPS.BCST 64(BX), Z16, Z17
-	VADDPS      Z17, Z0, Z0
-	VMULPS.BCST 68(BX), Z16, Z17
-	VADDPS      Z17, Z1, Z1
-	VMULPS.BCST 72(BX), Z16, Z17
-	VADDPS      Z17, Z2, Z2
-	VMULPS.BCST 76(BX), Z16, Z17
-	VADDPS      Z17, Z3, Z3
-	VMULPS.BCST 80(BX), Z16, Z17
-	VADDPS      Z17, Z4, Z4
-	VMULPS.BCST 84(BX), Z16, Z17
-	VADDPS      Z17, Z5, Z5
-	VMULPS.BCST 88(BX), Z16, Z17
-	VADDPS      Z17, Z6, Z6
-	VMULPS.BCST 92(BX), Z16, Z17
-	VADDPS      Z17, Z7, Z7
-	VMULPS.BCST 96(BX), Z16, Z17
-	VADDPS      Z17, Z8, Z8
-	VMULPS.BCST 100(BX), Z16, Z17
-	VADDPS      Z17, Z9, Z9
-	VMULPS.BCST 104(BX), Z16, Z17
-	VADDPS      Z17, Z10, Z10
-	VMULPS.BCST 108(BX), Z16, Z17
-	VADDPS      Z17, Z11, Z11
-	VMULPS.BCST 112(BX), Z16, Z17
-	VADDPS      Z17, Z12, Z12
-	VMULPS.BCST 116(BX), Z16, Z17
-	VADDPS      Z17, Z13, Z13
-	VMULPS.BCST 120(BX), Z16, Z17
-	VADDPS      Z17, Z14, Z14
-	VMULPS.BCST 124(BX), Z16, Z16
-	VADDPS      Z16, Z15, Z15
-	ADDQ        $0x00000040, AX
-	ADDQ        $0x00000080, BX
-	SUBQ        $0x00000002, SI
-	JMP         loop194
+loop262:
+	CMPQ             SI, $0x00000004
+	JL               rest263
+	VCVTPH2PS        (AX), Z16
+	VFMADD231PS.BCST (BX), Z16, Z0
+	VFMADD231PS.BCST 4(BX), Z16, Z1
+	VFMADD231PS.BCST 8(BX), Z16, Z2
+	VFMADD231PS.BCST 12(BX), Z16, Z3
+	VFMADD231PS.BCST 16(BX), Z16, Z4
+	VFMADD231PS.BCST 20(BX), Z16, Z5
+	VFMADD231PS.BCST 24(BX), Z16, Z6
+	VFMADD231PS.BCST 28(BX), Z16, Z7
+	VFMADD231PS.BCST 32(BX), Z16, Z8
+	VFMADD231PS.BCST 36(BX), Z16, Z9
+	VFMADD231PS.BCST 40(BX), Z16, Z10
+	VFMADD231PS.BCST 44(BX), Z16, Z11
+	VFMADD231PS.BCST 48(BX), Z16, Z12
+	VFMADD231PS.BCST 52(BX), Z16, Z13
+	VFMADD231PS.BCST 56(BX), Z16, Z14
+	VFMADD231PS.BCST 60(BX), Z16, Z15
+	VCVTPH2PS        32(AX), Z16
+	VFMADD231PS.BCST 64(BX), Z16, Z0
+	VFMADD231PS.BCST 68(BX), Z16, Z1
+	VFMADD231PS.BCST 72(BX), Z16, Z2
+	VFMADD231PS.BCST 76(BX), Z16, Z3
+	VFMADD231PS.BCST 80(BX), Z16, Z4
+	VFMADD231PS.BCST 84(BX), Z16, Z5
+	VFMADD231PS.BCST 88(BX), Z16, Z6
+	VFMADD231PS.BCST 92(BX), Z16, Z7
+	VFMADD231PS.BCST 96(BX), Z16, Z8
+	VFMADD231PS.BCST 100(BX), Z16, Z9
+	VFMADD231PS.BCST 104(BX), Z16, Z10
+	VFMADD231PS.BCST 108(BX), Z16, Z11
+	VFMADD231PS.BCST 112(BX), Z16, Z12
+	VFMADD231PS.BCST 116(BX), Z16, Z13
+	VFMADD231PS.BCST 120(BX), Z16, Z14
+	VFMADD231PS.BCST 124(BX), Z16, Z15
+	VCVTPH2PS        64(AX), Z16
+	VFMADD231PS.BCST 128(BX), Z16, Z0
+	VFMADD231PS.BCST 132(BX), Z16, Z1
+	VFMADD231PS.BCST 136(BX), Z16, Z2
+	VFMADD231PS.BCST 140(BX), Z16, Z3
+	VFMADD231PS.BCST 144(BX), Z16, Z4
+	VFMADD231PS.BCST 148(BX), Z16, Z5
+	VFMADD231PS.BCST 152(BX), Z16, Z6
+	VFMADD231PS.BCST 156(BX), Z16, Z7
+	VFMADD231PS.BCST 160(BX), Z16, Z8
+	VFMADD231PS.BCST 164(BX), Z16, Z9
+	VFMADD231PS.BCST 168(BX), Z16, Z10
+	VFMADD231PS.BCST 172(BX), Z16, Z11
+	VFMADD231PS.BCST 176(BX), Z16, Z12
+	VFMADD231PS.BCST 180(BX), Z16, Z13
+	VFMADD231PS.BCST 184(BX), Z16, Z14
+	VFMADD231PS.BCST 188(BX), Z16, Z15
+	VCVTPH2PS        96(AX), Z16
+	VFMADD231PS.BCST 192(BX), Z16, Z0
+	VFMADD231PS.BCST 196(BX), Z16, Z1
+	VFMADD231PS.BCST 200(BX), Z16, Z2
+	VFMADD231PS.BCST 204(BX), Z16, Z3
+	VFMADD231PS.BCST 208(BX), Z16, Z4
+	VFMADD231PS.BCST 212(BX), Z16, Z5
+	VFMADD231PS.BCST 216(BX), Z16, Z6
+	VFMADD231PS.BCST 220(BX), Z16, Z7
+	VFMADD231PS.BCST 224(BX), Z16, Z8
+	VFMADD231PS.BCST 228(BX), Z16, Z9
+	VFMADD231PS.BCST 232(BX), Z16, Z10
+	VFMADD231PS.BCST 236(BX), Z16, Z11
+	VFMADD231PS.BCST 240(BX), Z16, Z12
+	VFMADD231PS.BCST 244(BX), Z16, Z13
+	VFMADD231PS.BCST 248(BX), Z16, Z14
+	VFMADD231PS.BCST 252(BX), Z16, Z15
+	ADDQ             $0x00000080, AX
+	ADDQ             $0x00000100, BX
+	SUBQ             $0x00000004, SI
+	JMP              loop262
 
-rest195:
-	TESTQ       SI, SI
-	JZ          done196
-	VCVTPH2PS   (AX), Z16
-	VMULPS.BCST (BX), Z16, Z17
-	VADDPS      Z17, Z0, Z0
-	VMULPS.BCST 4(BX), Z16, Z17
-	VADDPS      Z17, Z1, Z1
-	VMULPS.BCST 8(BX), Z16, Z17
-	VADDPS      Z17, Z2, Z2
-	VMULPS.BCST 12(BX), Z16, Z17
-	VADDPS      Z17, Z3, Z3
-	VMULPS.BCST 16(BX), Z16, Z17
-	VADDPS      Z17, Z4, Z4
-	VMULPS.BCST 20(BX), Z16, Z17
-	VADDPS      Z17, Z5, Z5
-	VMULPS.BCST 24(BX), Z16, Z17
-	VADDPS      Z17, Z6, Z6
-	VMULPS.BCST 28(BX), Z16, Z17
-	VADDPS      Z17, Z7, Z7
-	VMULPS.BCST 32(BX), Z16, Z17
-	VADDPS      Z17, Z8, Z8
-	VMULPS.BCST 36(BX), Z16, Z17
-	VADDPS      Z17, Z9, Z9
-	VMULPS.BCST 40(BX), Z16, Z17
-	VADDPS      Z17, Z10, Z10
-	VMULPS.BCST 44(BX), Z16, Z17
-	VADDPS      Z17, Z11, Z11
-	VMULPS.BCST 48(BX), Z16, Z17
-	VADDPS      Z17, Z12, Z12
-	VMULPS.BCST 52(BX), Z16, Z17
-	VADDPS      Z17, Z13, Z13
-	VMULPS.BCST 56(BX), Z16, Z17
-	VADDPS      Z17, Z14, Z14
-	VMULPS.BCST 60(BX), Z16, Z16
-	VADDPS      Z16, Z15, Z15
-	ADDQ        $0x00000020, AX
-	ADDQ        $0x00000040, BX
-	DECQ        SI
-	JMP         rest195
+rest263:
+	TESTQ            SI, SI
+	JZ               done264
+	VCVTPH2PS        (AX), Z16
+	VFMADD231PS.BCST (BX), Z16, Z0
+	VFMADD231PS.BCST 4(BX), Z16, Z1
+	VFMADD231PS.BCST 8(BX), Z16, Z2
+	VFMADD231PS.BCST 12(BX), Z16, Z3
+	VFMADD231PS.BCST 16(BX), Z16, Z4
+	VFMADD231PS.BCST 20(BX), Z16, Z5
+	VFMADD231PS.BCST 24(BX), Z16, Z6
+	VFMADD231PS.BCST 28(BX), Z16, Z7
+	VFMADD231PS.BCST 32(BX), Z16, Z8
+	VFMADD231PS.BCST 36(BX), Z16, Z9
+	VFMADD231PS.BCST 40(BX), Z16, Z10
+	VFMADD231PS.BCST 44(BX), Z16, Z11
+	VFMADD231PS.BCST 48(BX), Z16, Z12
+	VFMADD231PS.BCST 52(BX), Z16, Z13
+	VFMADD231PS.BCST 56(BX), Z16, Z14
+	VFMADD231PS.BCST 60(BX), Z16, Z15
+	ADDQ             $0x00000020, AX
+	ADDQ             $0x00000040, BX
+	SUBQ             $0x00000001, SI
+	JMP              rest263
 
-done196:
+done264:
 	MOVQ    stride+8(FP), SI
 	MOVQ    CX, BX
 	VMOVUPS Z0, (BX)
@@ -34798,19 +34968,19 @@ done196:
 	ADDQ    SI, BX
 	VMOVUPS Z15, (BX)
 	ADDQ    $0x00000040, CX
-	DECQ    DX
-	JNZ     panel193
+	SUBQ    $0x00000001, DX
+	JNZ     many259
 	VZEROUPPER
 	RET
 
 // func bf16x6AVX2(dst *float32, stride int, quants *byte, meta *byte, x *byte, xstride int, blocks int, panels int)
-// Requires: AVX, AVX2
+// Requires: AVX, AVX2, FMA3
 TEXT ·bf16x6AVX2(SB), NOSPLIT, $0-64
 	MOVQ quants+16(FP), AX
 	MOVQ dst+0(FP), CX
 	MOVQ panels+56(FP), DX
 
-panel197:
+many265:
 	MOVQ  x+32(FP), BX
 	MOVQ  blocks+48(FP), SI
 	VPXOR Y0, Y0, Y0
@@ -34826,125 +34996,133 @@ panel197:
 	VPXOR Y10, Y10, Y10
 	VPXOR Y11, Y11, Y11
 
-loop198:
-	CMPQ         SI, $0x00000002
-	JL           rest199
+loop268:
+	CMPQ         SI, $0x00000004
+	JL           rest269
 	VPMOVZXWD    (AX), Y12
 	VPSLLD       $0x10, Y12, Y12
 	VPMOVZXWD    16(AX), Y13
 	VPSLLD       $0x10, Y13, Y13
 	VBROADCASTSS (BX), Y14
-	VMULPS       Y14, Y12, Y15
-	VADDPS       Y15, Y0, Y0
-	VMULPS       Y14, Y13, Y14
-	VADDPS       Y14, Y6, Y6
+	VFMADD231PS  Y14, Y12, Y0
+	VFMADD231PS  Y14, Y13, Y6
 	VBROADCASTSS 4(BX), Y14
-	VMULPS       Y14, Y12, Y15
-	VADDPS       Y15, Y1, Y1
-	VMULPS       Y14, Y13, Y14
-	VADDPS       Y14, Y7, Y7
+	VFMADD231PS  Y14, Y12, Y1
+	VFMADD231PS  Y14, Y13, Y7
 	VBROADCASTSS 8(BX), Y14
-	VMULPS       Y14, Y12, Y15
-	VADDPS       Y15, Y2, Y2
-	VMULPS       Y14, Y13, Y14
-	VADDPS       Y14, Y8, Y8
+	VFMADD231PS  Y14, Y12, Y2
+	VFMADD231PS  Y14, Y13, Y8
 	VBROADCASTSS 12(BX), Y14
-	VMULPS       Y14, Y12, Y15
-	VADDPS       Y15, Y3, Y3
-	VMULPS       Y14, Y13, Y14
-	VADDPS       Y14, Y9, Y9
+	VFMADD231PS  Y14, Y12, Y3
+	VFMADD231PS  Y14, Y13, Y9
 	VBROADCASTSS 16(BX), Y14
-	VMULPS       Y14, Y12, Y15
-	VADDPS       Y15, Y4, Y4
-	VMULPS       Y14, Y13, Y14
-	VADDPS       Y14, Y10, Y10
+	VFMADD231PS  Y14, Y12, Y4
+	VFMADD231PS  Y14, Y13, Y10
 	VBROADCASTSS 20(BX), Y14
-	VMULPS       Y14, Y12, Y12
-	VADDPS       Y12, Y5, Y5
-	VMULPS       Y14, Y13, Y14
-	VADDPS       Y14, Y11, Y11
+	VFMADD231PS  Y14, Y12, Y5
+	VFMADD231PS  Y14, Y13, Y11
 	VPMOVZXWD    32(AX), Y12
 	VPSLLD       $0x10, Y12, Y12
 	VPMOVZXWD    48(AX), Y13
 	VPSLLD       $0x10, Y13, Y13
 	VBROADCASTSS 24(BX), Y14
-	VMULPS       Y14, Y12, Y15
-	VADDPS       Y15, Y0, Y0
-	VMULPS       Y14, Y13, Y14
-	VADDPS       Y14, Y6, Y6
+	VFMADD231PS  Y14, Y12, Y0
+	VFMADD231PS  Y14, Y13, Y6
 	VBROADCASTSS 28(BX), Y14
-	VMULPS       Y14, Y12, Y15
-	VADDPS       Y15, Y1, Y1
-	VMULPS       Y14, Y13, Y14
-	VADDPS       Y14, Y7, Y7
+	VFMADD231PS  Y14, Y12, Y1
+	VFMADD231PS  Y14, Y13, Y7
 	VBROADCASTSS 32(BX), Y14
-	VMULPS       Y14, Y12, Y15
-	VADDPS       Y15, Y2, Y2
-	VMULPS       Y14, Y13, Y14
-	VADDPS       Y14, Y8, Y8
+	VFMADD231PS  Y14, Y12, Y2
+	VFMADD231PS  Y14, Y13, Y8
 	VBROADCASTSS 36(BX), Y14
-	VMULPS       Y14, Y12, Y15
-	VADDPS       Y15, Y3, Y3
-	VMULPS       Y14, Y13, Y14
-	VADDPS       Y14, Y9, Y9
+	VFMADD231PS  Y14, Y12, Y3
+	VFMADD231PS  Y14, Y13, Y9
 	VBROADCASTSS 40(BX), Y14
-	VMULPS       Y14, Y12, Y15
-	VADDPS       Y15, Y4, Y4
-	VMULPS       Y14, Y13, Y14
-	VADDPS       Y14, Y10, Y10
+	VFMADD231PS  Y14, Y12, Y4
+	VFMADD231PS  Y14, Y13, Y10
 	VBROADCASTSS 44(BX), Y14
-	VMULPS       Y14, Y12, Y12
-	VADDPS       Y12, Y5, Y5
-	VMULPS       Y14, Y13, Y14
-	VADDPS       Y14, Y11, Y11
-	ADDQ         $0x00000040, AX
-	ADDQ         $0x00000030, BX
-	SUBQ         $0x00000002, SI
-	JMP          loop198
+	VFMADD231PS  Y14, Y12, Y5
+	VFMADD231PS  Y14, Y13, Y11
+	VPMOVZXWD    64(AX), Y12
+	VPSLLD       $0x10, Y12, Y12
+	VPMOVZXWD    80(AX), Y13
+	VPSLLD       $0x10, Y13, Y13
+	VBROADCASTSS 48(BX), Y14
+	VFMADD231PS  Y14, Y12, Y0
+	VFMADD231PS  Y14, Y13, Y6
+	VBROADCASTSS 52(BX), Y14
+	VFMADD231PS  Y14, Y12, Y1
+	VFMADD231PS  Y14, Y13, Y7
+	VBROADCASTSS 56(BX), Y14
+	VFMADD231PS  Y14, Y12, Y2
+	VFMADD231PS  Y14, Y13, Y8
+	VBROADCASTSS 60(BX), Y14
+	VFMADD231PS  Y14, Y12, Y3
+	VFMADD231PS  Y14, Y13, Y9
+	VBROADCASTSS 64(BX), Y14
+	VFMADD231PS  Y14, Y12, Y4
+	VFMADD231PS  Y14, Y13, Y10
+	VBROADCASTSS 68(BX), Y14
+	VFMADD231PS  Y14, Y12, Y5
+	VFMADD231PS  Y14, Y13, Y11
+	VPMOVZXWD    96(AX), Y12
+	VPSLLD       $0x10, Y12, Y12
+	VPMOVZXWD    112(AX), Y13
+	VPSLLD       $0x10, Y13, Y13
+	VBROADCASTSS 72(BX), Y14
+	VFMADD231PS  Y14, Y12, Y0
+	VFMADD231PS  Y14, Y13, Y6
+	VBROADCASTSS 76(BX), Y14
+	VFMADD231PS  Y14, Y12, Y1
+	VFMADD231PS  Y14, Y13, Y7
+	VBROADCASTSS 80(BX), Y14
+	VFMADD231PS  Y14, Y12, Y2
+	VFMADD231PS  Y14, Y13, Y8
+	VBROADCASTSS 84(BX), Y14
+	VFMADD231PS  Y14, Y12, Y3
+	VFMADD231PS  Y14, Y13, Y9
+	VBROADCASTSS 88(BX), Y14
+	VFMADD231PS  Y14, Y12, Y4
+	VFMADD231PS  Y14, Y13, Y10
+	VBROADCASTSS 92(BX), Y14
+	VFMADD231PS  Y14, Y12, Y5
+	VFMADD231PS  Y14, Y13, Y11
+	ADDQ         $0x00000080, AX
+	ADDQ         $0x00000060, BX
+	SUBQ         $0x00000004, SI
+	JMP          loop268
 
-rest199:
+rest269:
 	TESTQ        SI, SI
-	JZ           done200
+	JZ           done270
 	VPMOVZXWD    (AX), Y12
 	VPSLLD       $0x10, Y12, Y12
 	VPMOVZXWD    16(AX), Y13
 	VPSLLD       $0x10, Y13, Y13
 	VBROADCASTSS (BX), Y14
-	VMULPS       Y14, Y12, Y15
-	VADDPS       Y15, Y0, Y0
-	VMULPS       Y14, Y13, Y14
-	VADDPS       Y14, Y6, Y6
+	VFMADD231PS  Y14, Y12, Y0
+	VFMADD231PS  Y14, Y13, Y6
 	VBROADCASTSS 4(BX), Y14
-	VMULPS       Y14, Y12, Y15
-	VADDPS       Y15, Y1, Y1
-	VMULPS       Y14, Y13, Y14
-	VADDPS       Y14, Y7, Y7
+	VFMADD231PS  Y14, Y12, Y1
+	VFMADD231PS  Y14, Y13, Y7
 	VBROADCASTSS 8(BX), Y14
-	VMULPS       Y14, Y12, Y15
-	VADDPS       Y15, Y2, Y2
-	VMULPS       Y14, Y13, Y14
-	VADDPS       Y14, Y8, Y8
+	VFMADD231PS  Y14, Y12, Y2
+	VFMADD231PS  Y14, Y13, Y8
 	VBROADCASTSS 12(BX), Y14
-	VMULPS       Y14, Y12, Y15
-	VADDPS       Y15, Y3, Y3
-	VMULPS       Y14, Y13, Y14
-	VADDPS       Y14, Y9, Y9
+	VFMADD231PS  Y14, Y12, Y3
+	VFMADD231PS  Y14, Y13, Y9
 	VBROADCASTSS 16(BX), Y14
-	VMULPS       Y14, Y12, Y15
-	VADDPS       Y15, Y4, Y4
-	VMULPS       Y14, Y13, Y14
-	VADDPS       Y14, Y10, Y10
+	VFMADD231PS  Y14, Y12, Y4
+	VFMADD231PS  Y14, Y13, Y10
 	VBROADCASTSS 20(BX), Y14
-	VMULPS       Y14, Y12, Y12
-	VADDPS       Y12, Y5, Y5
-	VMULPS       Y14, Y13, Y14
-	VADDPS       Y14, Y11, Y11
+	VFMADD231PS  Y14, Y12, Y5
+	VFMADD231PS  Y14, Y13, Y11
 	ADDQ         $0x00000020, AX
 	ADDQ         $0x00000018, BX
-	DECQ         SI
-	JMP          rest199
+	SUBQ         $0x00000001, SI
+	JMP          rest269
 
-done200:
+done270:
 	MOVQ    stride+8(FP), SI
 	MOVQ    CX, BX
 	VMOVUPS Y0, (BX)
@@ -34972,8 +35150,8 @@ done200:
 	ADDQ    SI, BX
 	VMOVUPS Y11, 32(BX)
 	ADDQ    $0x00000040, CX
-	DECQ    DX
-	JNZ     panel197
+	SUBQ    $0x00000001, DX
+	JNZ     many265
 	VZEROUPPER
 	RET
 
@@ -34984,7 +35162,7 @@ TEXT ·bf16x16AVX512(SB), NOSPLIT, $0-64
 	MOVQ dst+0(FP), CX
 	MOVQ panels+56(FP), DX
 
-panel201:
+many271:
 	MOVQ   x+32(FP), BX
 	MOVQ   blocks+48(FP), SI
 	VPXORD Z0, Z0, Z0
@@ -35004,125 +35182,113 @@ panel201:
 	VPXORD Z14, Z14, Z14
 	VPXORD Z15, Z15, Z15
 
-loop202:
-	CMPQ        SI, $0x00000002
-	JL          rest203
-	VPMOVZXWD   (AX), Z16
-	VPSLLD      $0x10, Z16, Z16
-	VMULPS.BCST (BX), Z16, Z17
-	VADDPS      Z17, Z0, Z0
-	VMULPS.BCST 4(BX), Z16, Z17
-	VADDPS      Z17, Z1, Z1
-	VMULPS.BCST 8(BX), Z16, Z17
-	VADDPS      Z17, Z2, Z2
-	VMULPS.BCST 12(BX), Z16, Z17
-	VADDPS      Z17, Z3, Z3
-	VMULPS.BCST 16(BX), Z16, Z17
-	VADDPS      Z17, Z4, Z4
-	VMULPS.BCST 20(BX), Z16, Z17
-	VADDPS      Z17, Z5, Z5
-	VMULPS.BCST 24(BX), Z16, Z17
-	VADDPS      Z17, Z6, Z6
-	VMULPS.BCST 28(BX), Z16, Z17
-	VADDPS      Z17, Z7, Z7
-	VMULPS.BCST 32(BX), Z16, Z17
-	VADDPS      Z17, Z8, Z8
-	VMULPS.BCST 36(BX), Z16, Z17
-	VADDPS      Z17, Z9, Z9
-	VMULPS.BCST 40(BX), Z16, Z17
-	VADDPS      Z17, Z10, Z10
-	VMULPS.BCST 44(BX), Z16, Z17
-	VADDPS      Z17, Z11, Z11
-	VMULPS.BCST 48(BX), Z16, Z17
-	VADDPS      Z17, Z12, Z12
-	VMULPS.BCST 52(BX), Z16, Z17
-	VADDPS      Z17, Z13, Z13
-	VMULPS.BCST 56(BX), Z16, Z17
-	VADDPS      Z17, Z14, Z14
-	VMULPS.BCST 60(BX), Z16, Z16
-	VADDPS      Z16, Z15, Z15
-	VPMOVZXWD   32(AX), Z16
-	VPSLLD      $0x10, Z16, Z16
-	VMULPS.BCST 64(BX), Z16, Z17
-	VADDPS      Z17, Z0, Z0
-	VMULPS.BCST 68(BX), Z16, Z17
-	VADDPS      Z17, Z1, Z1
-	VMULPS.BCST 72(BX), Z16, Z17
-	VADDPS      Z17, Z2, Z2
-	VMULPS.BCST 76(BX), Z16, Z17
-	VADDPS      Z17, Z3, Z3
-	VMULPS.BCST 80(BX), Z16, Z17
-	VADDPS      Z17, Z4, Z4
-	VMULPS.BCST 84(BX), Z16, Z17
-	VADDPS      Z17, Z5, Z5
-	VMULPS.BCST 88(BX), Z16, Z17
-	VADDPS      Z17, Z6, Z6
-	VMULPS.BCST 92(BX), Z16, Z17
-	VADDPS      Z17, Z7, Z7
-	VMULPS.BCST 96(BX), Z16, Z17
-	VADDPS      Z17, Z8, Z8
-	VMULPS.BCST 100(BX), Z16, Z17
-	VADDPS      Z17, Z9, Z9
-	VMULPS.BCST 104(BX), Z16, Z17
-	VADDPS      Z17, Z10, Z10
-	VMULPS.BCST 108(BX), Z16, Z17
-	VADDPS      Z17, Z11, Z11
-	VMULPS.BCST 112(BX), Z16, Z17
-	VADDPS      Z17, Z12, Z12
-	VMULPS.BCST 116(BX), Z16, Z17
-	VADDPS      Z17, Z13, Z13
-	VMULPS.BCST 120(BX), Z16, Z17
-	VADDPS      Z17, Z14, Z14
-	VMULPS.BCST 124(BX), Z16, Z16
-	VADDPS      Z16, Z15, Z15
-	ADDQ        $0x00000040, AX
-	ADDQ        $0x00000080, BX
-	SUBQ        $0x00000002, SI
-	JMP         loop202
+loop274:
+	CMPQ             SI, $0x00000004
+	JL               rest275
+	VPMOVZXWD        (AX), Z16
+	VPSLLD           $0x10, Z16, Z16
+	VFMADD231PS.BCST (BX), Z16, Z0
+	VFMADD231PS.BCST 4(BX), Z16, Z1
+	VFMADD231PS.BCST 8(BX), Z16, Z2
+	VFMADD231PS.BCST 12(BX), Z16, Z3
+	VFMADD231PS.BCST 16(BX), Z16, Z4
+	VFMADD231PS.BCST 20(BX), Z16, Z5
+	VFMADD231PS.BCST 24(BX), Z16, Z6
+	VFMADD231PS.BCST 28(BX), Z16, Z7
+	VFMADD231PS.BCST 32(BX), Z16, Z8
+	VFMADD231PS.BCST 36(BX), Z16, Z9
+	VFMADD231PS.BCST 40(BX), Z16, Z10
+	VFMADD231PS.BCST 44(BX), Z16, Z11
+	VFMADD231PS.BCST 48(BX), Z16, Z12
+	VFMADD231PS.BCST 52(BX), Z16, Z13
+	VFMADD231PS.BCST 56(BX), Z16, Z14
+	VFMADD231PS.BCST 60(BX), Z16, Z15
+	VPMOVZXWD        32(AX), Z16
+	VPSLLD           $0x10, Z16, Z16
+	VFMADD231PS.BCST 64(BX), Z16, Z0
+	VFMADD231PS.BCST 68(BX), Z16, Z1
+	VFMADD231PS.BCST 72(BX), Z16, Z2
+	VFMADD231PS.BCST 76(BX), Z16, Z3
+	VFMADD231PS.BCST 80(BX), Z16, Z4
+	VFMADD231PS.BCST 84(BX), Z16, Z5
+	VFMADD231PS.BCST 88(BX), Z16, Z6
+	VFMADD231PS.BCST 92(BX), Z16, Z7
+	VFMADD231PS.BCST 96(BX), Z16, Z8
+	VFMADD231PS.BCST 100(BX), Z16, Z9
+	VFMADD231PS.BCST 104(BX), Z16, Z10
+	VFMADD231PS.BCST 108(BX), Z16, Z11
+	VFMADD231PS.BCST 112(BX), Z16, Z12
+	VFMADD231PS.BCST 116(BX), Z16, Z13
+	VFMADD231PS.BCST 120(BX), Z16, Z14
+	VFMADD231PS.BCST 124(BX), Z16, Z15
+	VPMOVZXWD        64(AX), Z16
+	VPSLLD           $0x10, Z16, Z16
+	VFMADD231PS.BCST 128(BX), Z16, Z0
+	VFMADD231PS.BCST 132(BX), Z16, Z1
+	VFMADD231PS.BCST 136(BX), Z16, Z2
+	VFMADD231PS.BCST 140(BX), Z16, Z3
+	VFMADD231PS.BCST 144(BX), Z16, Z4
+	VFMADD231PS.BCST 148(BX), Z16, Z5
+	VFMADD231PS.BCST 152(BX), Z16, Z6
+	VFMADD231PS.BCST 156(BX), Z16, Z7
+	VFMADD231PS.BCST 160(BX), Z16, Z8
+	VFMADD231PS.BCST 164(BX), Z16, Z9
+	VFMADD231PS.BCST 168(BX), Z16, Z10
+	VFMADD231PS.BCST 172(BX), Z16, Z11
+	VFMADD231PS.BCST 176(BX), Z16, Z12
+	VFMADD231PS.BCST 180(BX), Z16, Z13
+	VFMADD231PS.BCST 184(BX), Z16, Z14
+	VFMADD231PS.BCST 188(BX), Z16, Z15
+	VPMOVZXWD        96(AX), Z16
+	VPSLLD           $0x10, Z16, Z16
+	VFMADD231PS.BCST 192(BX), Z16, Z0
+	VFMADD231PS.BCST 196(BX), Z16, Z1
+	VFMADD231PS.BCST 200(BX), Z16, Z2
+	VFMADD231PS.BCST 204(BX), Z16, Z3
+	VFMADD231PS.BCST 208(BX), Z16, Z4
+	VFMADD231PS.BCST 212(BX), Z16, Z5
+	VFMADD231PS.BCST 216(BX), Z16, Z6
+	VFMADD231PS.BCST 220(BX), Z16, Z7
+	VFMADD231PS.BCST 224(BX), Z16, Z8
+	VFMADD231PS.BCST 228(BX), Z16, Z9
+	VFMADD231PS.BCST 232(BX), Z16, Z10
+	VFMADD231PS.BCST 236(BX), Z16, Z11
+	VFMADD231PS.BCST 240(BX), Z16, Z12
+	VFMADD231PS.BCST 244(BX), Z16, Z13
+	VFMADD231PS.BCST 248(BX), Z16, Z14
+	VFMADD231PS.BCST 252(BX), Z16, Z15
+	ADDQ             $0x00000080, AX
+	ADDQ             $0x00000100, BX
+	SUBQ             $0x00000004, SI
+	JMP              loop274
 
-rest203:
-	TESTQ       SI, SI
-	JZ          done204
-	VPMOVZXWD   (AX), Z16
-	VPSLLD      $0x10, Z16, Z16
-	VMULPS.BCST (BX), Z16, Z17
-	VADDPS      Z17, Z0, Z0
-	VMULPS.BCST 4(BX), Z16, Z17
-	VADDPS      Z17, Z1, Z1
-	VMULPS.BCST 8(BX), Z16, Z17
-	VADDPS      Z17, Z2, Z2
-	VMULPS.BCST 12(BX), Z16, Z17
-	VADDPS      Z17, Z3, Z3
-	VMULPS.BCST 16(BX), Z16, Z17
-	VADDPS      Z17, Z4, Z4
-	VMULPS.BCST 20(BX), Z16, Z17
-	VADDPS      Z17, Z5, Z5
-	VMULPS.BCST 24(BX), Z16, Z17
-	VADDPS      Z17, Z6, Z6
-	VMULPS.BCST 28(BX), Z16, Z17
-	VADDPS      Z17, Z7, Z7
-	VMULPS.BCST 32(BX), Z16, Z17
-	VADDPS      Z17, Z8, Z8
-	VMULPS.BCST 36(BX), Z16, Z17
-	VADDPS      Z17, Z9, Z9
-	VMULPS.BCST 40(BX), Z16, Z17
-	VADDPS      Z17, Z10, Z10
-	VMULPS.BCST 44(BX), Z16, Z17
-	VADDPS      Z17, Z11, Z11
-	VMULPS.BCST 48(BX), Z16, Z17
-	VADDPS      Z17, Z12, Z12
-	VMULPS.BCST 52(BX), Z16, Z17
-	VADDPS      Z17, Z13, Z13
-	VMULPS.BCST 56(BX), Z16, Z17
-	VADDPS      Z17, Z14, Z14
-	VMULPS.BCST 60(BX), Z16, Z16
-	VADDPS      Z16, Z15, Z15
-	ADDQ        $0x00000020, AX
-	ADDQ        $0x00000040, BX
-	DECQ        SI
-	JMP         rest203
+rest275:
+	TESTQ            SI, SI
+	JZ               done276
+	VPMOVZXWD        (AX), Z16
+	VPSLLD           $0x10, Z16, Z16
+	VFMADD231PS.BCST (BX), Z16, Z0
+	VFMADD231PS.BCST 4(BX), Z16, Z1
+	VFMADD231PS.BCST 8(BX), Z16, Z2
+	VFMADD231PS.BCST 12(BX), Z16, Z3
+	VFMADD231PS.BCST 16(BX), Z16, Z4
+	VFMADD231PS.BCST 20(BX), Z16, Z5
+	VFMADD231PS.BCST 24(BX), Z16, Z6
+	VFMADD231PS.BCST 28(BX), Z16, Z7
+	VFMADD231PS.BCST 32(BX), Z16, Z8
+	VFMADD231PS.BCST 36(BX), Z16, Z9
+	VFMADD231PS.BCST 40(BX), Z16, Z10
+	VFMADD231PS.BCST 44(BX), Z16, Z11
+	VFMADD231PS.BCST 48(BX), Z16, Z12
+	VFMADD231PS.BCST 52(BX), Z16, Z13
+	VFMADD231PS.BCST 56(BX), Z16, Z14
+	VFMADD231PS.BCST 60(BX), Z16, Z15
+	ADDQ             $0x00000020, AX
+	ADDQ             $0x00000040, BX
+	SUBQ             $0x00000001, SI
+	JMP              rest275
 
-done204:
+done276:
 	MOVQ    stride+8(FP), SI
 	MOVQ    CX, BX
 	VMOVUPS Z0, (BX)
@@ -35157,8 +35323,8 @@ done204:
 	ADDQ    SI, BX
 	VMOVUPS Z15, (BX)
 	ADDQ    $0x00000040, CX
-	DECQ    DX
-	JNZ     panel201
+	SUBQ    $0x00000001, DX
+	JNZ     many271
 	VZEROUPPER
 	RET
 
@@ -35175,7 +35341,7 @@ TEXT ·dotKeysx1AVX2(SB), NOSPLIT, $0-32
 	VPXOR Y2, Y2, Y2
 	VPXOR Y3, Y3, Y3
 
-loop205:
+loop277:
 	VBROADCASTSS (AX), Y4
 	VCVTPH2PS    (CX), Y5
 	VMULPS       Y4, Y5, Y5
@@ -35192,7 +35358,7 @@ loop205:
 	ADDQ         $0x40, CX
 	ADDQ         $0x00000004, AX
 	DECQ         DX
-	JNZ          loop205
+	JNZ          loop277
 	MOVQ         scores+0(FP), AX
 	VMOVUPS      Y0, (AX)
 	VMOVUPS      Y1, 32(AX)
@@ -35213,9 +35379,9 @@ TEXT ·addValuesx1AVX2(SB), NOSPLIT, $0-40
 	MOVQ BX, DI
 	SHLQ $0x02, DI
 
-many206:
+many278:
 	CMPQ    BX, $0x00000020
-	JL      few207
+	JL      few279
 	VMOVUPS (AX), Y0
 	VMOVUPS 32(AX), Y1
 	VMOVUPS 64(AX), Y2
@@ -35224,7 +35390,7 @@ many206:
 	MOVQ    DX, R8
 	MOVQ    count+32(FP), R9
 
-loop209:
+loop281:
 	VBROADCASTSS (DI), Y4
 	VCVTPH2PS    (R8), Y5
 	VMULPS       Y4, Y5, Y5
@@ -35241,7 +35407,7 @@ loop209:
 	ADDQ         $0x04, DI
 	ADDQ         SI, R8
 	DECQ         R9
-	JNZ          loop209
+	JNZ          loop281
 	VMOVUPS      Y0, (AX)
 	VMOVUPS      Y1, 32(AX)
 	VMOVUPS      Y2, 64(AX)
@@ -35249,17 +35415,17 @@ loop209:
 	ADDQ         $0x00000080, AX
 	ADDQ         $0x00000040, DX
 	SUBQ         $0x00000020, BX
-	JMP          many206
+	JMP          many278
 
-few207:
+few279:
 	CMPQ    BX, $0x00000008
-	JL      done208
+	JL      done280
 	VMOVUPS (AX), Y0
 	MOVQ    CX, DI
 	MOVQ    DX, R8
 	MOVQ    count+32(FP), R9
 
-loop210:
+loop282:
 	VBROADCASTSS (DI), Y1
 	VCVTPH2PS    (R8), Y2
 	VMULPS       Y1, Y2, Y1
@@ -35267,14 +35433,14 @@ loop210:
 	ADDQ         $0x04, DI
 	ADDQ         SI, R8
 	DECQ         R9
-	JNZ          loop210
+	JNZ          loop282
 	VMOVUPS      Y0, (AX)
 	ADDQ         $0x00000020, AX
 	ADDQ         $0x00000010, DX
 	SUBQ         $0x00000008, BX
-	JMP          few207
+	JMP          few279
 
-done208:
+done280:
 	VZEROUPPER
 	RET
 
@@ -35295,7 +35461,7 @@ TEXT ·dotKeysx2AVX2(SB), NOSPLIT, $0-32
 	VPXOR Y6, Y6, Y6
 	VPXOR Y7, Y7, Y7
 
-loop211:
+loop283:
 	VBROADCASTSS (AX), Y8
 	VBROADCASTSS (AX)(BX*1), Y9
 	VCVTPH2PS    (CX), Y10
@@ -35321,7 +35487,7 @@ loop211:
 	ADDQ         $0x40, CX
 	ADDQ         $0x00000004, AX
 	DECQ         DX
-	JNZ          loop211
+	JNZ          loop283
 	MOVQ         scores+0(FP), AX
 	VMOVUPS      Y0, (AX)
 	VMOVUPS      Y1, 32(AX)
@@ -35346,9 +35512,9 @@ TEXT ·addValuesx2AVX2(SB), NOSPLIT, $0-40
 	MOVQ BX, DI
 	SHLQ $0x02, DI
 
-many212:
+many284:
 	CMPQ    BX, $0x00000020
-	JL      few213
+	JL      few285
 	VMOVUPS (AX), Y0
 	VMOVUPS 32(AX), Y1
 	VMOVUPS 64(AX), Y2
@@ -35361,7 +35527,7 @@ many212:
 	MOVQ    DX, R9
 	MOVQ    count+32(FP), R10
 
-loop215:
+loop287:
 	VBROADCASTSS (R8), Y8
 	VBROADCASTSS 128(R8), Y9
 	VCVTPH2PS    (R9), Y10
@@ -35387,7 +35553,7 @@ loop215:
 	ADDQ         $0x04, R8
 	ADDQ         SI, R9
 	DECQ         R10
-	JNZ          loop215
+	JNZ          loop287
 	VMOVUPS      Y0, (AX)
 	VMOVUPS      Y1, 32(AX)
 	VMOVUPS      Y2, 64(AX)
@@ -35399,18 +35565,18 @@ loop215:
 	ADDQ         $0x00000080, AX
 	ADDQ         $0x00000040, DX
 	SUBQ         $0x00000020, BX
-	JMP          many212
+	JMP          many284
 
-few213:
+few285:
 	CMPQ    BX, $0x00000008
-	JL      done214
+	JL      done286
 	VMOVUPS (AX), Y0
 	VMOVUPS (AX)(DI*1), Y1
 	MOVQ    CX, R8
 	MOVQ    DX, R9
 	MOVQ    count+32(FP), R10
 
-loop216:
+loop288:
 	VBROADCASTSS (R8), Y2
 	VBROADCASTSS 128(R8), Y3
 	VCVTPH2PS    (R9), Y4
@@ -35421,15 +35587,15 @@ loop216:
 	ADDQ         $0x04, R8
 	ADDQ         SI, R9
 	DECQ         R10
-	JNZ          loop216
+	JNZ          loop288
 	VMOVUPS      Y0, (AX)
 	VMOVUPS      Y1, (AX)(DI*1)
 	ADDQ         $0x00000020, AX
 	ADDQ         $0x00000010, DX
 	SUBQ         $0x00000008, BX
-	JMP          few213
+	JMP          few285
 
-done214:
+done286:
 	VZEROUPPER
 	RET
 
@@ -35444,7 +35610,7 @@ TEXT ·dotKeysx1AVX512(SB), NOSPLIT, $0-32
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 
-loop217:
+loop289:
 	VCVTPH2PS   (CX), Z2
 	VMULPS.BCST (AX), Z2, Z2
 	VADDPS      Z2, Z0, Z0
@@ -35454,7 +35620,7 @@ loop217:
 	ADDQ        $0x40, CX
 	ADDQ        $0x00000004, AX
 	DECQ        DX
-	JNZ         loop217
+	JNZ         loop289
 	MOVQ        scores+0(FP), AX
 	VMOVUPS     Z0, (AX)
 	VMOVUPS     Z1, 64(AX)
@@ -35473,9 +35639,9 @@ TEXT ·addValuesx1AVX512(SB), NOSPLIT, $0-40
 	MOVQ BX, DI
 	SHLQ $0x02, DI
 
-many218:
+many290:
 	CMPQ    BX, $0x00000040
-	JL      few219
+	JL      few291
 	VMOVUPS (AX), Z0
 	VMOVUPS 64(AX), Z1
 	VMOVUPS 128(AX), Z2
@@ -35484,7 +35650,7 @@ many218:
 	MOVQ    DX, R8
 	MOVQ    count+32(FP), R9
 
-loop221:
+loop293:
 	VCVTPH2PS   (R8), Z4
 	VMULPS.BCST (DI), Z4, Z4
 	VADDPS      Z4, Z0, Z0
@@ -35500,7 +35666,7 @@ loop221:
 	ADDQ        $0x04, DI
 	ADDQ        SI, R8
 	DECQ        R9
-	JNZ         loop221
+	JNZ         loop293
 	VMOVUPS     Z0, (AX)
 	VMOVUPS     Z1, 64(AX)
 	VMOVUPS     Z2, 128(AX)
@@ -35508,31 +35674,31 @@ loop221:
 	ADDQ        $0x00000100, AX
 	ADDQ        $0x00000080, DX
 	SUBQ        $0x00000040, BX
-	JMP         many218
+	JMP         many290
 
-few219:
+few291:
 	CMPQ    BX, $0x00000010
-	JL      done220
+	JL      done292
 	VMOVUPS (AX), Z0
 	MOVQ    CX, DI
 	MOVQ    DX, R8
 	MOVQ    count+32(FP), R9
 
-loop222:
+loop294:
 	VCVTPH2PS   (R8), Z1
 	VMULPS.BCST (DI), Z1, Z1
 	VADDPS      Z1, Z0, Z0
 	ADDQ        $0x04, DI
 	ADDQ        SI, R8
 	DECQ        R9
-	JNZ         loop222
+	JNZ         loop294
 	VMOVUPS     Z0, (AX)
 	ADDQ        $0x00000040, AX
 	ADDQ        $0x00000020, DX
 	SUBQ        $0x00000010, BX
-	JMP         few219
+	JMP         few291
 
-done220:
+done292:
 	VZEROUPPER
 	RET
 
@@ -35549,7 +35715,7 @@ TEXT ·dotKeysx2AVX512(SB), NOSPLIT, $0-32
 	VPXORD Z2, Z2, Z2
 	VPXORD Z3, Z3, Z3
 
-loop223:
+loop295:
 	VCVTPH2PS   (CX), Z4
 	VMULPS.BCST (AX), Z4, Z5
 	VADDPS      Z5, Z0, Z0
@@ -35563,7 +35729,7 @@ loop223:
 	ADDQ        $0x40, CX
 	ADDQ        $0x00000004, AX
 	DECQ        DX
-	JNZ         loop223
+	JNZ         loop295
 	MOVQ        scores+0(FP), AX
 	VMOVUPS     Z0, (AX)
 	VMOVUPS     Z1, 64(AX)
@@ -35584,9 +35750,9 @@ TEXT ·addValuesx2AVX512(SB), NOSPLIT, $0-40
 	MOVQ BX, DI
 	SHLQ $0x02, DI
 
-many224:
+many296:
 	CMPQ    BX, $0x00000040
-	JL      few225
+	JL      few297
 	VMOVUPS (AX), Z0
 	VMOVUPS 64(AX), Z1
 	VMOVUPS 128(AX), Z2
@@ -35599,7 +35765,7 @@ many224:
 	MOVQ    DX, R9
 	MOVQ    count+32(FP), R10
 
-loop227:
+loop299:
 	VCVTPH2PS   (R9), Z8
 	VMULPS.BCST (R8), Z8, Z9
 	VADDPS      Z9, Z0, Z0
@@ -35623,7 +35789,7 @@ loop227:
 	ADDQ        $0x04, R8
 	ADDQ        SI, R9
 	DECQ        R10
-	JNZ         loop227
+	JNZ         loop299
 	VMOVUPS     Z0, (AX)
 	VMOVUPS     Z1, 64(AX)
 	VMOVUPS     Z2, 128(AX)
@@ -35635,18 +35801,18 @@ loop227:
 	ADDQ        $0x00000100, AX
 	ADDQ        $0x00000080, DX
 	SUBQ        $0x00000040, BX
-	JMP         many224
+	JMP         many296
 
-few225:
+few297:
 	CMPQ    BX, $0x00000010
-	JL      done226
+	JL      done298
 	VMOVUPS (AX), Z0
 	VMOVUPS (AX)(DI*1), Z1
 	MOVQ    CX, R8
 	MOVQ    DX, R9
 	MOVQ    count+32(FP), R10
 
-loop228:
+loop300:
 	VCVTPH2PS   (R9), Z2
 	VMULPS.BCST (R8), Z2, Z3
 	VADDPS      Z3, Z0, Z0
@@ -35655,15 +35821,15 @@ loop228:
 	ADDQ        $0x04, R8
 	ADDQ        SI, R9
 	DECQ        R10
-	JNZ         loop228
+	JNZ         loop300
 	VMOVUPS     Z0, (AX)
 	VMOVUPS     Z1, (AX)(DI*1)
 	ADDQ        $0x00000040, AX
 	ADDQ        $0x00000020, DX
 	SUBQ        $0x00000010, BX
-	JMP         few225
+	JMP         few297
 
-done226:
+done298:
 	VZEROUPPER
 	RET
 
@@ -35685,7 +35851,7 @@ TEXT ·dotKeysx4AVX512(SB), NOSPLIT, $0-32
 	VPXORD Z6, Z6, Z6
 	VPXORD Z7, Z7, Z7
 
-loop229:
+loop301:
 	VCVTPH2PS   (CX), Z8
 	VMULPS.BCST (AX), Z8, Z9
 	VADDPS      Z9, Z0, Z0
@@ -35707,7 +35873,7 @@ loop229:
 	ADDQ        $0x40, CX
 	ADDQ        $0x00000004, AX
 	DECQ        DX
-	JNZ         loop229
+	JNZ         loop301
 	MOVQ        scores+0(FP), AX
 	VMOVUPS     Z0, (AX)
 	VMOVUPS     Z1, 64(AX)
@@ -35733,9 +35899,9 @@ TEXT ·addValuesx4AVX512(SB), NOSPLIT, $0-40
 	SHLQ $0x02, DI
 	LEAQ (DI)(DI*2), R8
 
-many230:
+many302:
 	CMPQ    BX, $0x00000040
-	JL      few231
+	JL      few303
 	VMOVUPS (AX), Z0
 	VMOVUPS 64(AX), Z1
 	VMOVUPS 128(AX), Z2
@@ -35756,7 +35922,7 @@ many230:
 	MOVQ    DX, R10
 	MOVQ    count+32(FP), R11
 
-loop233:
+loop305:
 	VCVTPH2PS   (R10), Z16
 	VMULPS.BCST (R9), Z16, Z17
 	VADDPS      Z17, Z0, Z0
@@ -35796,7 +35962,7 @@ loop233:
 	ADDQ        $0x04, R9
 	ADDQ        SI, R10
 	DECQ        R11
-	JNZ         loop233
+	JNZ         loop305
 	VMOVUPS     Z0, (AX)
 	VMOVUPS     Z1, 64(AX)
 	VMOVUPS     Z2, 128(AX)
@@ -35816,11 +35982,11 @@ loop233:
 	ADDQ        $0x00000100, AX
 	ADDQ        $0x00000080, DX
 	SUBQ        $0x00000040, BX
-	JMP         many230
+	JMP         many302
 
-few231:
+few303:
 	CMPQ    BX, $0x00000010
-	JL      done232
+	JL      done304
 	VMOVUPS (AX), Z0
 	VMOVUPS (AX)(DI*1), Z1
 	VMOVUPS (AX)(DI*2), Z2
@@ -35829,7 +35995,7 @@ few231:
 	MOVQ    DX, R10
 	MOVQ    count+32(FP), R11
 
-loop234:
+loop306:
 	VCVTPH2PS   (R10), Z4
 	VMULPS.BCST (R9), Z4, Z5
 	VADDPS      Z5, Z0, Z0
@@ -35842,7 +36008,7 @@ loop234:
 	ADDQ        $0x04, R9
 	ADDQ        SI, R10
 	DECQ        R11
-	JNZ         loop234
+	JNZ         loop306
 	VMOVUPS     Z0, (AX)
 	VMOVUPS     Z1, (AX)(DI*1)
 	VMOVUPS     Z2, (AX)(DI*2)
@@ -35850,9 +36016,9 @@ loop234:
 	ADDQ        $0x00000040, AX
 	ADDQ        $0x00000020, DX
 	SUBQ        $0x00000010, BX
-	JMP         few231
+	JMP         few303
 
-done232:
+done304:
 	VZEROUPPER
 	RET
 
@@ -35883,7 +36049,7 @@ TEXT ·dotKeysx8AVX512(SB), NOSPLIT, $0-32
 	VPXORD Z14, Z14, Z14
 	VPXORD Z15, Z15, Z15
 
-loop235:
+loop307:
 	VCVTPH2PS   (CX), Z16
 	VMULPS.BCST (AX), Z16, Z17
 	VADDPS      Z17, Z0, Z0
@@ -35922,7 +36088,7 @@ loop235:
 	ADDQ        $0x00000004, AX
 	ADDQ        $0x00000004, DI
 	DECQ        DX
-	JNZ         loop235
+	JNZ         loop307
 	MOVQ        scores+0(FP), AX
 	VMOVUPS     Z0, (AX)
 	VMOVUPS     Z1, 64(AX)
@@ -35957,9 +36123,9 @@ TEXT ·addValuesx8AVX512(SB), NOSPLIT, $0-40
 	LEAQ (DI)(DI*2), R8
 	LEAQ (AX)(DI*4), R9
 
-many236:
+many308:
 	CMPQ    BX, $0x00000020
-	JL      few237
+	JL      few309
 	VMOVUPS (AX), Z0
 	VMOVUPS 64(AX), Z1
 	VMOVUPS (AX)(DI*1), Z2
@@ -35980,7 +36146,7 @@ many236:
 	MOVQ    DX, R11
 	MOVQ    count+32(FP), R12
 
-loop239:
+loop311:
 	VCVTPH2PS   (R11), Z16
 	VMULPS.BCST (R10), Z16, Z17
 	VADDPS      Z17, Z0, Z0
@@ -36018,7 +36184,7 @@ loop239:
 	ADDQ        $0x04, R10
 	ADDQ        SI, R11
 	DECQ        R12
-	JNZ         loop239
+	JNZ         loop311
 	VMOVUPS     Z0, (AX)
 	VMOVUPS     Z1, 64(AX)
 	VMOVUPS     Z2, (AX)(DI*1)
@@ -36039,11 +36205,11 @@ loop239:
 	ADDQ        $0x00000080, R9
 	ADDQ        $0x00000040, DX
 	SUBQ        $0x00000020, BX
-	JMP         many236
+	JMP         many308
 
-few237:
+few309:
 	CMPQ    BX, $0x00000010
-	JL      done238
+	JL      done310
 	VMOVUPS (AX), Z0
 	VMOVUPS (AX)(DI*1), Z1
 	VMOVUPS (AX)(DI*2), Z2
@@ -36056,7 +36222,7 @@ few237:
 	MOVQ    DX, R11
 	MOVQ    count+32(FP), R12
 
-loop240:
+loop312:
 	VCVTPH2PS   (R11), Z8
 	VMULPS.BCST (R10), Z8, Z9
 	VADDPS      Z9, Z0, Z0
@@ -36077,7 +36243,7 @@ loop240:
 	ADDQ        $0x04, R10
 	ADDQ        SI, R11
 	DECQ        R12
-	JNZ         loop240
+	JNZ         loop312
 	VMOVUPS     Z0, (AX)
 	VMOVUPS     Z1, (AX)(DI*1)
 	VMOVUPS     Z2, (AX)(DI*2)
@@ -36090,9 +36256,9 @@ loop240:
 	ADDQ        $0x00000040, R9
 	ADDQ        $0x00000020, DX
 	SUBQ        $0x00000010, BX
-	JMP         few237
+	JMP         few309
 
-done238:
+done310:
 	VZEROUPPER
 	RET
 
@@ -36410,7 +36576,7 @@ TEXT ·swiGLUAVX2(SB), NOSPLIT, $0-24
 	XORQ BX, BX
 	SHLQ $0x02, DX
 
-again241:
+again313:
 	VMOVUPS    (AX)(BX*1), Y0
 	VXORPS     eight80000000<>+0(SB), Y0, Y1
 	VCMPPS     $0x01, eightc2ae0000<>+0(SB), Y1, Y2
@@ -36448,7 +36614,7 @@ again241:
 	VMOVUPS    Y0, (AX)(BX*1)
 	ADDQ       $0x00000020, BX
 	CMPQ       BX, DX
-	JL         again241
+	JL         again313
 	VZEROUPPER
 	RET
 
@@ -36471,13 +36637,13 @@ TEXT ·addAVX2(SB), NOSPLIT, $0-24
 	XORQ BX, BX
 	SHLQ $0x02, DX
 
-again242:
+again314:
 	VMOVUPS (AX)(BX*1), Y0
 	VADDPS  (CX)(BX*1), Y0, Y0
 	VMOVUPS Y0, (AX)(BX*1)
 	ADDQ    $0x00000020, BX
 	CMPQ    BX, DX
-	JL      again242
+	JL      again314
 	VZEROUPPER
 	RET
 
@@ -36491,12 +36657,12 @@ TEXT ·scaleAVX2(SB), NOSPLIT, $0-20
 	XORQ         DX, DX
 	SHLQ         $0x02, CX
 
-again243:
+again315:
 	VMULPS  (AX)(DX*1), Y0, Y1
 	VMOVUPS Y1, (AX)(DX*1)
 	ADDQ    $0x00000020, DX
 	CMPQ    DX, CX
-	JL      again243
+	JL      again315
 	VZEROUPPER
 	RET
 
@@ -36510,7 +36676,7 @@ TEXT ·sumSquaresAVX2(SB), NOSPLIT, $0-24
 	XORQ   DX, DX
 	SHLQ   $0x02, CX
 
-again244:
+again316:
 	VCVTPS2PD    (AX)(DX*1), Y2
 	VCVTPS2PD    16(AX)(DX*1), Y3
 	VMULPD       Y2, Y2, Y2
@@ -36519,7 +36685,7 @@ again244:
 	VADDPD       Y3, Y1, Y1
 	ADDQ         $0x00000020, DX
 	CMPQ         DX, CX
-	JL           again244
+	JL           again316
 	VADDPD       Y1, Y0, Y0
 	VEXTRACTF128 $0x01, Y0, X1
 	VADDPD       X1, X0, X0
@@ -36541,13 +36707,13 @@ TEXT ·normalizeAVX2(SB), NOSPLIT, $0-36
 	XORQ         SI, SI
 	SHLQ         $0x02, BX
 
-again245:
+again317:
 	VMULPS  (CX)(SI*1), Y0, Y1
 	VMULPS  (DX)(SI*1), Y1, Y1
 	VMOVUPS Y1, (AX)(SI*1)
 	ADDQ    $0x00000020, SI
 	CMPQ    SI, BX
-	JL      again245
+	JL      again317
 	VZEROUPPER
 	RET
 
@@ -36560,14 +36726,14 @@ TEXT ·narrowAVX2(SB), NOSPLIT, $0-24
 	XORQ BX, BX
 	SHLQ $0x02, DX
 
-again246:
+again318:
 	VMOVUPS   (CX)(BX*1), Y0
 	VCVTPS2PH $0x00, Y0, X0
 	VMOVDQU   X0, (AX)
 	ADDQ      $0x10, AX
 	ADDQ      $0x00000020, BX
 	CMPQ      BX, DX
-	JL        again246
+	JL        again318
 	VZEROUPPER
 	RET
 
@@ -36581,7 +36747,7 @@ TEXT ·ropeAVX2(SB), NOSPLIT, $0-32
 	XORQ SI, SI
 	SHLQ $0x02, BX
 
-again247:
+again319:
 	VMOVUPS   (AX)(SI*2), Y0
 	VPMOVZXDQ (CX)(SI*1), Y1
 	VPMOVZXDQ (DX)(SI*1), Y2
@@ -36594,7 +36760,7 @@ again247:
 	VMOVUPS   Y0, (AX)(SI*2)
 	ADDQ      $0x00000010, SI
 	CMPQ      SI, BX
-	JL        again247
+	JL        again319
 	VZEROUPPER
 	RET
 
@@ -36609,7 +36775,7 @@ TEXT ·ropeNeoXAVX2(SB), NOSPLIT, $0-40
 	XORQ DI, DI
 	SHLQ $0x02, SI
 
-again248:
+again320:
 	VMOVUPS (AX)(DI*1), Y0
 	VMOVUPS (CX)(DI*1), Y1
 	VMOVUPS (DX)(DI*1), Y2
@@ -36624,7 +36790,7 @@ again248:
 	VMOVUPS Y1, (CX)(DI*1)
 	ADDQ    $0x00000020, DI
 	CMPQ    DI, SI
-	JL      again248
+	JL      again320
 	VZEROUPPER
 	RET
 
@@ -37305,7 +37471,7 @@ TEXT ·widenF16AVX2(SB), NOSPLIT, $0-24
 	XORQ BX, BX
 	SHLQ $0x02, DX
 
-again249:
+again321:
 	VCVTPH2PS (CX), Y0
 	VMOVUPS   Y0, (AX)(BX*1)
 	VCVTPH2PS 16(CX), Y0
@@ -37313,7 +37479,7 @@ again249:
 	ADDQ      $0x20, CX
 	ADDQ      $0x00000040, BX
 	CMPQ      BX, DX
-	JL        again249
+	JL        again321
 	VZEROUPPER
 	RET
 
@@ -37326,7 +37492,7 @@ TEXT ·widenBF16AVX2(SB), NOSPLIT, $0-24
 	XORQ BX, BX
 	SHLQ $0x02, DX
 
-again250:
+again322:
 	VPMOVZXWD (CX), Y0
 	VPSLLD    $0x10, Y0, Y0
 	VMOVUPS   Y0, (AX)(BX*1)
@@ -37336,6 +37502,6 @@ again250:
 	ADDQ      $0x20, CX
 	ADDQ      $0x00000040, BX
 	CMPQ      BX, DX
-	JL        again250
+	JL        again322
 	VZEROUPPER
 	RET

@@ -3,6 +3,7 @@ package engine
 import (
 	"fmt"
 	"math"
+	"math/big"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -74,6 +75,55 @@ func TestVectorKernels(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// Products of floats are added with one rounding, whatever adds them.
+func TestProductsAreRoundedOnce(t *testing.T) {
+	rng := rand.New(rand.NewPCG(8, 8))
+	draw := func(exponent int) float32 {
+		return float32(math.Ldexp(float64(rng.IntN(3)-1)*math.Ldexp(float64(1<<23+rng.IntN(3)*rng.IntN(1<<23)), -23), exponent))
+	}
+	const ulp = 1. / (1 << 23)
+	ties := 0
+	for range 2000 {
+		var w [2]lanes // a number, then the factors of what is added to it
+		unit := math.Ldexp(1, -75*rng.IntN(2))
+		x := [2]float32{1, float32(unit * (1 + ulp*float64(rng.IntN(9)-4)))}
+		for r := range w[0] {
+			w[0][r], w[1][r] = draw(rng.IntN(60)-30), draw(rng.IntN(60)-30)
+			switch r % 4 {
+			case 1: // half a unit in the last place, more or less by a little
+				w[1][r] = float32(math.Ldexp(1+ulp*float64(rng.IntN(9)-4), -24))
+				w[0][r] = float32(unit * (1 + ulp*float64(rng.IntN(5))))
+			case 2: // the same below all normal numbers
+				w[1][r] = float32(math.Ldexp(1+ulp*float64(rng.IntN(9)-4), -75))
+				w[0][r] = math.Float32frombits(rng.Uint32N(1 << 23))
+			}
+		}
+		var want lanes
+		for r := range want {
+			exact := new(big.Float).SetPrec(1000).SetFloat64(float64(w[1][r]))
+			exact.Mul(exact, new(big.Float).SetFloat64(float64(x[1])))
+			exact.Add(exact, new(big.Float).SetFloat64(float64(w[0][r])))
+			want[r], _ = exact.Float32()
+			if twice := float32(float64(w[1][r])*float64(x[1]) + float64(w[0][r])); twice != want[r] {
+				ties++
+			}
+		}
+		withKernels(t, func(level string) {
+			var got lanes
+			k := kernelsOf(f32)
+			k[len(k)-1].run(&got[0], 4*panelRows, &memoryOf(w[0][:])[0], nil, &memoryOf(x[:])[0], 0, 2, 1)
+			for r := range got {
+				if got[r] != want[r] {
+					t.Fatalf("%s: %g · %g + %g is %g, want %g", level, w[1][r], x[1], w[0][r], got[r], want[r])
+				}
+			}
+		})
+	}
+	if ties < 100 {
+		t.Errorf("only %d sums would be others if they were rounded twice", ties)
 	}
 }
 

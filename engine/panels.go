@@ -1,6 +1,9 @@
 package engine
 
-import "unsafe"
+import (
+	"math"
+	"unsafe"
+)
 
 // A panelKernel multiplies panels, one after another, with rows of activations
 // (as many as its tile has), and sets 16 numbers of each row of dst for each
@@ -68,8 +71,8 @@ func eachPanel(f format, dst *float32, quants, meta *byte, blocks, panels int, s
 	}
 }
 
-// plainDense adds column by column, from left to right; each product is rounded
-// before it is added.
+// plainDense adds column by column, from left to right, each product in one
+// step.
 func plainDense(f format) panelKernel {
 	return func(dst *float32, _ int, quants, meta, x *byte, _, cols, panels int) {
 		xs := unsafe.Slice((*float32)(unsafe.Pointer(x)), cols)
@@ -88,35 +91,62 @@ func plainDense(f format) panelKernel {
 
 //go:norace
 func addColumns(s *lanes, w []lanes, x []float32) {
-	sum := *s
 	for i, v := range x {
-		for r, a := range &w[i] {
-			sum[r] += float32(a * v)
-		}
+		s.addProducts(&w[i], v)
 	}
-	*s = sum
 }
 
 //go:norace
 func addHalves(s *lanes, w [][panelRows]uint16, x []float32) {
-	sum := *s
+	var column lanes
 	for i, v := range x {
 		for r, a := range &w[i] {
-			sum[r] += float32(widened[a] * v)
+			column[r] = widened[a]
 		}
+		s.addProducts(&column, v)
 	}
-	*s = sum
 }
 
 //go:norace
 func addBrains(s *lanes, w [][panelRows]uint16, x []float32) {
-	sum := *s
+	var column lanes
 	for i, v := range x {
 		for r, a := range &w[i] {
-			sum[r] += float32(brain(a) * v)
+			column[r] = brain(a)
 		}
+		s.addProducts(&column, v)
 	}
-	*s = sum
+}
+
+// addProducts adds the products of w and x. Product and sum are rounded once,
+// together, as a processor's fused multiply-add does it.
+//
+//go:norace
+func (s *lanes) addProducts(w *lanes, x float32) {
+	for r, a := range w {
+		product, before := float64(a)*float64(x), float64(s[r]) // exact
+		sum := product + before
+		// If this looks as if it lay halfway between two float32, or may so
+		// because it is below all normal ones, what was rounded away decides.
+		if bits := math.Float64bits(sum); bits<<35 == 1<<63 || bits<<1 < 897<<53 {
+			sum = roundedToOdd(sum, product, before)
+		}
+		s[r] = float32(sum)
+	}
+}
+
+// roundedToOdd returns the sum of a and b, given as rounded to the nearest; if
+// that is even, and more or less than the sum, the float64 on the other side of
+// the sum. To round it again does no harm.
+//
+// Source: Boldo and Melquiond 2008; Knuth 1969 for the error of a sum.
+func roundedToOdd(sum, a, b float64) float64 {
+	back := sum - a
+	lost := (a - (sum - back)) + (b - back)
+	if lost != 0 && math.Float64bits(sum)&1 == 0 {
+		sum = math.Nextafter(sum, math.Copysign(math.Inf(1), lost))
+	}
+	return sum
 }
 
 // dot4s adds to each lane the products of the 4 bytes of a chunk, less offset,

@@ -30,80 +30,108 @@ func (f float) load(s isa, m Mem, v VecVirtual) {
 }
 
 // dense writes the product of panels of floats with n columns of activations,
-// x is [cols, n]; blocks are columns. Products are rounded before they are added. stride is in
-// bytes.
+// x is [cols, n]; blocks are columns. Each product is added in one step (a fused
+// multiply-add). stride is in bytes.
+//
+// One row meets two panels at a time: in one alone each sum would wait for the
+// one before it.
 func dense(s isa, f float, n int) {
 	text(s, f.name, n, signature)
 	w, dst, panels := Load(Param("quants"), GP64()), Load(Param("dst"), GP64()), Load(Param("panels"), GP64())
-	x, count := GP64(), GP64()
+	x, count, second := GP64(), GP64(), GP64()
 
-	panel := fmt.Sprintf("panel%d", id())
-	Label(panel)
-	Load(Param("x"), x)
-	Load(Param("blocks"), count)
-	sums := make([][]VecVirtual, s.vectors)
-	for i := range sums {
-		sums[i] = s.vecs(n)
-		for _, v := range sums[i] {
-			s.zero(v)
+	// some computes panels that lie one after another: many times, or once.
+	some := func(together int) {
+		Load(Param("x"), x)
+		Load(Param("blocks"), count)
+		ws := []Register{w, second}[:together]
+		if together > 1 {
+			IMUL3Q(U32(uint32(16*f.size)), count, second)
+			ADDQ(w, second)
 		}
-	}
-	step := func(k int) {
-		ws := s.vecs(s.vectors)
-		for i, v := range ws {
-			f.load(s, Mem{Base: w, Disp: (16*k + s.lanes*i) * f.size}, v)
-		}
-		for t := range n {
-			m := Mem{Base: x, Disp: 4 * (k*n + t)}
-			if s.lanes == 16 {
-				p := s.vec()
-				VMULPS_BCST(m, ws[0], p)
-				VADDPS(p, sums[0][t], sums[0][t])
-				continue
+		sums := make([][]VecVirtual, together*s.vectors)
+		for i := range sums {
+			sums[i] = s.vecs(n)
+			for _, v := range sums[i] {
+				s.zero(v)
 			}
-			b, p := s.vec(), s.vec()
-			VBROADCASTSS(m, b)
-			VMULPS(b, ws[0], p)
-			VADDPS(p, sums[0][t], sums[0][t])
-			VMULPS(b, ws[1], b)
-			VADDPS(b, sums[1][t], sums[1][t])
 		}
+		step := func(k int) {
+			weights := s.vecs(len(sums))
+			for i, v := range weights {
+				f.load(s, Mem{Base: ws[i/s.vectors], Disp: (16*k + s.lanes*(i%s.vectors)) * f.size}, v)
+			}
+			for t := range n {
+				m := Mem{Base: x, Disp: 4 * (k*n + t)}
+				if s.lanes == 16 {
+					for i, v := range weights {
+						VFMADD231PS_BCST(m, v, sums[i][t])
+					}
+					continue
+				}
+				b := s.vec()
+				VBROADCASTSS(m, b)
+				for i, v := range weights {
+					VFMADD231PS(b, v, sums[i][t])
+				}
+			}
+		}
+		const unroll = 4
+		advance := func(columns int) {
+			for _, w := range ws {
+				ADDQ(U32(uint32(columns*16*f.size)), w)
+			}
+			ADDQ(U32(uint32(columns*4*n)), x)
+			SUBQ(U32(uint32(columns)), count)
+		}
+		loop, rest, done := fmt.Sprintf("loop%d", id()), fmt.Sprintf("rest%d", id()), fmt.Sprintf("done%d", id())
+		Label(loop)
+		CMPQ(count, U32(unroll))
+		JL(LabelRef(rest))
+		if n == 1 {
+			for _, w := range ws {
+				for i := 0; i < unroll*16*f.size; i += 64 {
+					PREFETCHT0(Mem{Base: w, Disp: i + 3072})
+				}
+			}
+		}
+		for k := range unroll {
+			step(k)
+		}
+		advance(unroll)
+		JMP(LabelRef(loop))
+		Label(rest)
+		TESTQ(count, count)
+		JZ(LabelRef(done))
+		step(0)
+		advance(1)
+		JMP(LabelRef(rest))
+		Label(done)
+		for i := range sums {
+			store(s, dst, sums[i], 4*s.lanes*i)
+		}
+		if together > 1 {
+			MOVQ(second, w)
+		}
+		ADDQ(U32(uint32(64*together)), dst)
+		SUBQ(U32(uint32(together)), panels)
 	}
-	unroll := 4
-	if n > 4 {
-		unroll = 2
-	}
-	loop, rest, done := fmt.Sprintf("loop%d", id()), fmt.Sprintf("rest%d", id()), fmt.Sprintf("done%d", id())
-	Label(loop)
-	CMPQ(count, U32(uint32(unroll)))
-	JL(LabelRef(rest))
+	many, last, end := fmt.Sprintf("many%d", id()), fmt.Sprintf("last%d", id()), fmt.Sprintf("end%d", id())
+	Label(many)
 	if n == 1 {
-		for i := 0; i < unroll*16*f.size; i += 64 {
-			PREFETCHT0(Mem{Base: w, Disp: i + 3072})
-		}
+		CMPQ(panels, U32(2))
+		JL(LabelRef(last))
+		some(2)
+		JMP(LabelRef(many))
+		Label(last)
+		TESTQ(panels, panels)
+		JZ(LabelRef(end))
+		some(1)
+	} else {
+		some(1)
+		JNZ(LabelRef(many))
 	}
-	for k := range unroll {
-		step(k)
-	}
-	ADDQ(U32(uint32(unroll*16*f.size)), w)
-	ADDQ(U32(uint32(unroll*4*n)), x)
-	SUBQ(U32(uint32(unroll)), count)
-	JMP(LabelRef(loop))
-	Label(rest)
-	TESTQ(count, count)
-	JZ(LabelRef(done))
-	step(0)
-	ADDQ(U32(uint32(16*f.size)), w)
-	ADDQ(U32(uint32(4*n)), x)
-	DECQ(count)
-	JMP(LabelRef(rest))
-	Label(done)
-	for i := range sums {
-		store(s, dst, sums[i], 32*i)
-	}
-	ADDQ(U32(64), dst)
-	DECQ(panels)
-	JNZ(LabelRef(panel))
+	Label(end)
 	VZEROUPPER()
 	RET()
 }
