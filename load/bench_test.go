@@ -91,7 +91,7 @@ func target(kind string) {
 		}
 	case "known": // known delays, each event written at its time and stamped
 		stamps.first, stamps.gap = 20*time.Millisecond, 5*time.Millisecond
-		h = precise(stamps)
+		h, l = precise(stamps), stampedListener{l}
 	case "tail": // log-normal latency, median 10 ms, the same sequence each time
 		var mu sync.Mutex
 		latency := rand.New(rand.NewPCG(1, 2))
@@ -124,9 +124,15 @@ func target(kind string) {
 			io.WriteString(w, tokenEvent+tokenEvent+finishEvent+doneEvent)
 		}
 	}
-	go http.Serve(l, h)
+	s := http.Server{Handler: h, ConnContext: func(ctx context.Context, c net.Conn) context.Context {
+		return context.WithValue(ctx, connKey{}, c)
+	}}
+	go s.Serve(l)
 	io.Copy(io.Discard, os.Stdin)
 }
+
+// connKey finds the connection of a request.
+type connKey struct{}
 
 // flood writes events without end, n in one write; 0 is one at a time, with a
 // pause between.

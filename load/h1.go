@@ -263,14 +263,27 @@ type h1body struct {
 // connections, until take wants no more. It hands on an error once.
 type poured interface {
 	pour(take func(p []byte, err error) (more bool))
+	arriving
+}
+
+// An arriving connection knows how long what was last read from it has been on
+// this machine by now.
+type arriving interface{ waited() time.Duration }
+
+// waited is that of the body's connection, 0 where it is not known.
+func (b *h1body) waited() time.Duration {
+	if a, ok := b.c.Conn.(arriving); ok {
+		return a.waited()
+	}
+	return 0
 }
 
 // pour hands the body to take, piece by piece, until its end, or until take
-// gives an error. The clock is asked once a read, right after it.
+// gives an error. The time of a read is when what it gave reached this machine.
 func (b *h1body) pour(now func() int64, take func(p []byte, at int64) error) (at int64, err error) {
 	var d dechunker
 	feed := func(p []byte) (more bool) {
-		for at = now(); len(p) > 0 && err == nil && d.state != bodyOver; {
+		for at = max(at, now()-int64(b.from.waited())); len(p) > 0 && err == nil && d.state != bodyOver; {
 			var piece []byte
 			if piece, p, err = d.next(p); len(piece) > 0 {
 				err = take(piece, at)

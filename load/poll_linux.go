@@ -89,8 +89,10 @@ type polled struct {
 	wake     sync.Cond
 	fd       int
 	closed   bool
-	ready    bool // there may be something to read
-	hup      bool // the other side has ended, or failed
+	ready    bool  // there may be something to read
+	hup      bool  // the other side has ended, or failed
+	stamped  bool  // the kernel says when something came
+	at       int64 // when the last that was read came, by the kernel; 0: unknown
 	take     func(p []byte, err error) (more bool)
 }
 
@@ -111,7 +113,7 @@ func poll(conn net.Conn) net.Conn {
 	if err != nil || fd < 0 {
 		return conn
 	}
-	c := &polled{Conn: conn, p: all[int(nextPoller.Add(1))%len(all)], fd: fd, ready: true}
+	c := &polled{Conn: conn, p: all[int(nextPoller.Add(1))%len(all)], fd: fd, ready: true, stamped: stampArrivals(fd)}
 	c.wake.L = &c.mu
 	if err := c.p.add(c); err != nil {
 		unix.Close(fd)
@@ -161,7 +163,12 @@ func (c *polled) event(what uint32, buf []byte) {
 // read reads once, c.mu being held.
 func (c *polled) read(p []byte) (int, error) {
 	for {
-		n, err := unix.Read(c.fd, p)
+		n, at, err := 0, int64(0), error(nil)
+		if c.stamped {
+			n, at, err = readStamped(c.fd, p)
+		} else {
+			n, err = unix.Read(c.fd, p)
+		}
 		switch {
 		case err == unix.EINTR:
 			continue
@@ -173,10 +180,13 @@ func (c *polled) read(p []byte) (int, error) {
 		case n == 0:
 			return 0, io.EOF
 		}
-		c.ready = n == len(p) || c.hup
+		c.at, c.ready = at, n == len(p) || c.hup
 		return n, nil
 	}
 }
+
+// waited is how long what was last read had come by now.
+func (c *polled) waited() time.Duration { return waited(c.at) }
 
 // maxPump is how many reads one connection may have before others have theirs.
 const maxPump = 4

@@ -154,6 +154,9 @@ func (s *sender) roundTrip(ctx context.Context, cancel context.CancelCauseFunc, 
 	}
 	defer resp.Body.Close()
 	rec.Headers = s.now()
+	if b, ok := resp.Body.(*h1body); ok {
+		rec.Headers -= int64(b.waited())
+	}
 	rec.Status, rec.Proto = resp.StatusCode, resp.Proto
 	limits(rec, resp.Header)
 	if rec.Status/100 != 2 {

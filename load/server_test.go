@@ -49,6 +49,9 @@ func (f *fakeTarget) asked() []map[string]any {
 
 func (f *fakeTarget) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	came := time.Now()
+	if c, ok := r.Context().Value(connKey{}).(arriving); ok {
+		came = came.Add(-c.waited())
+	}
 	if n := f.inFlight.Add(1); n > f.most.Load() {
 		f.most.Store(n)
 	}
