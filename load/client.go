@@ -171,13 +171,14 @@ func newCanary(ctx context.Context, now func() int64) (*canary, error) {
 		defer c.server.Close()
 		sc := scanner{full: func(b *block) { b.free() }}
 		sc.readAll(resp.Body, now, func(at int64) error {
+			read := now() // by when the client was awake, not by when it came
 			for _, m := range sc.blk.marks {
 				if m.at != at {
 					continue
 				}
 				v := bytes.TrimSpace(bytes.TrimPrefix(sc.blk.buf[m.off:m.off+m.n], []byte("data: ")))
 				if t, err := strconv.ParseInt(string(v), 10, 64); err == nil {
-					c.delays.RecordValue(max(1, at-t))
+					c.delays.RecordValue(max(1, read-t))
 				}
 			}
 			return nil
