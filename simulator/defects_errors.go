@@ -117,7 +117,8 @@ var errorDefects = []Defect{
 				mu.Lock()
 				defer mu.Unlock()
 				bad := invalid(codeRange, "top_p", "top_p must be in (0, 1], got 7.")
-				if seen[c.route.name]++; seen[c.route.name]%2 == 0 {
+				same := c.route.name + " " + o.get("max_tokens") // other requests may come between two
+				if seen[same]++; seen[same]%2 == 0 {
 					bad.status = http.StatusUnprocessableEntity
 				}
 				return bad
