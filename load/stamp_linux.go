@@ -47,9 +47,9 @@ func readStamped(fd int, p []byte) (n int, at int64, err error) {
 // comes of a clock that was set.
 const mostWaited = 10 * time.Second
 
-// waited is how long ago at was, 0 where that cannot be.
+// waited is how long ago at was, 0 where that cannot be, as for the unknown 0.
 func waited(at int64) time.Duration {
-	if d := time.Duration(time.Now().UnixNano() - at); at != 0 && 0 < d && d < mostWaited {
+	if d := time.Duration(time.Now().UnixNano() - at); 0 < d && d < mostWaited {
 		return d
 	}
 	return 0

@@ -33,6 +33,7 @@ var strFaults = []fault{
 	{clause: "STR-018", probe: "wide.stream", from: "안녕", to: ""},
 	{clause: "STR-018", probe: "gzip", label: "stream", from: " w03", to: ""},
 	{clause: "STR-018", route: schemas.Chat, probe: "clients", label: "openai-go stream", from: " w03", to: ""},
+	{clause: "STR-018", route: schemas.Chat, probe: "clients", label: "openai-js stream", from: " w03", to: ""}, // with stream_options
 	{clause: "STR-018", probe: "stream.values", label: "stream true", from: " w03", to: ""},
 	{clause: "STR-019", probe: "n3.stream", from: `"index":2`, to: `"index":1`},
 	{clause: "STR-020", probe: "stop.stream", edit: func(t *transcript) {
