@@ -349,8 +349,8 @@ func TestDefects(t *testing.T) {
 				}
 				due := func(id string) bool { return *full || !suites.JudgesAll(id) }
 				r, got := judged()
-				if len(without(got, want)) > 0 || slices.ContainsFunc(without(want, got), due) {
-					t.Logf("%v instead of %v: judged again, since what a busy machine did does not happen twice", got, want)
+				for again := 0; again < 2 && (len(without(got, want)) > 0 || slices.ContainsFunc(without(want, got), due)); again++ {
+					t.Logf("%v instead of %v: judged again, since what a busy machine did does not happen three times", got, want)
 					r, got = judged()
 				}
 				mu.Lock()

@@ -538,6 +538,7 @@ var streamDefects = []Defect{
 		Sentence: "Streams that run at the same time, on the same route and equal but for their prompts, share a buffer: each also sends what the other wrote.",
 		Stage:    "shape",
 		Clauses:  []string{"STR-040"},
+		Perhaps:  []string{"STR-018"}, // where two clients' streams happen to meet
 		arm:      mixStreams,
 	},
 }
