@@ -58,6 +58,9 @@ type Exchange struct {
 	Response *Response `json:"response,omitempty"`
 	// Error says what went wrong in transport: refused, reset, timeout.
 	Error string `json:"error,omitempty"`
+	// Void is whether it says nothing about the target: it was never sent, or was
+	// left as the run was interrupted. Error says why.
+	Void bool `json:"void,omitempty"`
 	// Stopped says why reading was given up on purpose, which is no Error:
 	// [StoppedAsked] or [StoppedLinger]. Complete is false then.
 	Stopped string `json:"stopped,omitempty"`

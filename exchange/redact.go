@@ -15,6 +15,9 @@ import (
 // Redacted stands in place of a secret.
 const Redacted = "[redacted]"
 
+// ShortestSecret is how many bytes a secret has at least that is looked for.
+const ShortestSecret = 4
+
 // credentials are the headers whose value is a secret whatever it is.
 var credentials = regexp.MustCompile(`(?i)^(authorization|proxy-authorization|(x-)?api-key|` +
 	`ocp-apim-subscription-key|cookie|set-cookie)$`)
@@ -41,7 +44,7 @@ const words = "choices completion_tokens content content_filter_error created da
 //
 // A secret of fewer than 8 bytes, or one that is part of a word of the
 // contract, is replaced only where it stands as a word by itself and is not
-// the name of a JSON member; one of fewer than 4 bytes only in the headers
+// the name of a JSON member; one shorter than [ShortestSecret] only in the headers
 // that carry credentials, since little else of the evidence would be left.
 func Redact(x *Exchange, secrets ...string) *Exchange {
 	if x == nil {
@@ -69,6 +72,25 @@ func Redact(x *Exchange, secrets ...string) *Exchange {
 	return &c
 }
 
+// Shows is whether the response of x holds secret where [Redact] would find it,
+// in the body or in a header that carries no credentials. [Redacted] is found in
+// what Redact returned.
+func Shows(x *Exchange, secret string) bool {
+	if x == nil || x.Response == nil {
+		return false
+	}
+	r := newRedactor([]string{secret})
+	found := func(b []byte) bool {
+		return len(r.spans(b)) > 0 || secret == Redacted && bytes.Contains(b, []byte(Redacted))
+	}
+	for name, values := range x.Response.Header {
+		if !credentials.MatchString(name) && slices.ContainsFunc(values, func(v string) bool { return found([]byte(v)) }) {
+			return true
+		}
+	}
+	return found(x.Response.Body)
+}
+
 // A redactor finds secrets.
 type redactor struct {
 	anywhere *regexp.Regexp // nil: no such secret
@@ -82,7 +104,7 @@ func newRedactor(secrets []string) *redactor {
 	var anywhere, whole []string
 	for _, s := range secrets {
 		switch s = strings.TrimSpace(s); {
-		case len(s) < 4:
+		case len(s) < ShortestSecret:
 		case len(s) < 8 || strings.Contains(words, s):
 			whole = append(whole, pattern(s))
 		default:

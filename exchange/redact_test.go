@@ -52,6 +52,36 @@ func TestRedactEveryForm(t *testing.T) {
 	}
 }
 
+func TestShows(t *testing.T) {
+	for _, c := range []struct {
+		secret, header, body string
+		want                 bool
+	}{
+		{hard, "", hard, true},
+		{hard, "", url.QueryEscape(hard), true},
+		{hard, "X-Echo: " + hard, "", true},
+		{hard, "Set-Cookie: " + hard, "", false}, // as every cookie is hidden
+		{hard, "", "another", false},
+		{"error", "", `{"error":{"message":"no"}}`, false},
+		{"error", "", `{"error":{"message":"no error"}}`, true},
+		{"no", "", "no", false}, // too short
+		{Redacted, "", "key " + Redacted, true},
+		{Redacted, "Set-Cookie: " + Redacted, "", false},
+		{"", "", "text", false},
+	} {
+		x := &Exchange{Response: &Response{Header: http.Header{}, Body: []byte(c.body)}}
+		if name, value, ok := strings.Cut(c.header, ": "); ok {
+			x.Response.Header.Set(name, value)
+		}
+		if got := Shows(x, c.secret); got != c.want {
+			t.Errorf("%q in %q, %q: %t", c.secret, c.header, c.body, got)
+		}
+	}
+	if Shows(&Exchange{}, hard) || Shows(nil, hard) {
+		t.Error("no response shows anything")
+	}
+}
+
 func TestRedactCredentials(t *testing.T) {
 	g := NewWithT(t)
 	x := &Exchange{

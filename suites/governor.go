@@ -159,7 +159,7 @@ func (g *governor) persist(ctx context.Context, once, paced bool, send func() *e
 		case why == "":
 			x = send()
 		case x == nil:
-			x = &exchange.Exchange{Error: why}
+			x = &exchange.Exchange{Error: why, Void: true}
 		}
 		return why == ""
 	}

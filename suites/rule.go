@@ -65,8 +65,12 @@ func (c *Case) look(rs ...*reply) []*reply {
 	return rs
 }
 
-// fail records a proof against the clause.
+// fail records a proof against the clause. An exchange that is void proves nothing.
 func (c *Case) fail(r *reply, where, expected, seen string) {
+	if r != nil && r.Void {
+		c.inconclusive("%s", r.Error)
+		return
+	}
 	f := reports.Finding{Route: string(c.Route), Where: where, Expected: expected, Seen: seen}
 	if r != nil {
 		f.Exchange = r.ID
@@ -102,7 +106,9 @@ func (c *Case) sent(name string) []*reply {
 			continue
 		}
 		if why := r.unanswered(); why != "" {
-			lost = why
+			if lost = "probe " + name + " got no answer: " + why; r.Void {
+				lost = why
+			}
 			continue
 		}
 		out = append(out, r)
@@ -112,7 +118,7 @@ func (c *Case) sent(name string) []*reply {
 		case why != "":
 			c.inconclusive("%s", why)
 		case lost != "":
-			c.inconclusive("probe %s got no answer: %s", name, lost)
+			c.inconclusive("%s", lost)
 		default:
 			c.inconclusive("probe %s was not sent", name)
 		}
@@ -131,6 +137,10 @@ func (c *Case) labelled(probe, label string) *reply {
 	}
 	for _, r := range c.replies {
 		if r.probe == probe && r.label == label {
+			if r.Void {
+				c.inconclusive("%s", r.Error)
+				return nil
+			}
 			c.inconclusive("request %s of probe %s got no answer: %s", label, probe, r.unanswered())
 			return nil
 		}
@@ -148,7 +158,7 @@ func (c *Case) labelled(probe, label string) *reply {
 // request; where load is the matter (once), a 429 is an answer.
 func (r *reply) unanswered() string {
 	switch p := probeByName[r.probe]; {
-	case r.Response == nil:
+	case r.Response == nil || r.Void:
 		return r.Error
 	case r.status() == http.StatusTooManyRequests && (p == nil || !p.once):
 		return "the target was busy (HTTP 429)"

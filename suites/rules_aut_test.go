@@ -2,9 +2,13 @@ package suites
 
 import (
 	"net/http"
+	"slices"
 	"strings"
+	"testing"
 	"time"
 
+	"github.com/touchstone-llm/touchstone/exchange"
+	"github.com/touchstone-llm/touchstone/reports"
 	"github.com/touchstone-llm/touchstone/schemas"
 )
 
@@ -51,6 +55,29 @@ func named(ts []transcript) []transcript {
 		}
 	}
 	return ts
+}
+
+// A key that other text may hold by chance says nothing, nor does a cookie.
+func TestKeysThatErrorsShow(t *testing.T) {
+	g := goodOf(DialectLlamaV1, schemas.Completions)
+	for key, want := range map[string]reports.Status{"e": reports.Inconclusive, "no-key-of-theirs": reports.Pass, "error": reports.Pass} {
+		f := *g.facts
+		f.target.Key = key
+		if got := judge("AUT-009", schemas.Must, &f, g.replies); got.status != want {
+			t.Errorf("%q: %s %s", key, got.status, got.reason)
+		}
+	}
+	replies := slices.Clone(g.replies)
+	for i, x := range g.transcripts {
+		if x.probe == "auth" && x.label == "wrong" {
+			x.header = x.header.Clone()
+			x.header.Set("Set-Cookie", exchange.Redacted)
+			replies[i] = x.reply(g.facts, i)
+		}
+	}
+	if got := judge("AUT-009", schemas.Must, g.facts, replies); got.status != reports.Pass {
+		t.Errorf("a cookie: %s %s", got.status, got.reason)
+	}
 }
 
 // autFaults are what breaks each clause of AUT.

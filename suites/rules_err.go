@@ -191,6 +191,10 @@ const enoughRefusals = 20
 // fault.
 func uniform(c *Case) {
 	rs := slices.Concat(c.elsewhere[schemas.Completions], c.elsewhere[schemas.Chat])
+	if i := slices.IndexFunc(rs, func(r *reply) bool { return r.Void }); i >= 0 {
+		c.inconclusive("what is usual is not known: %s", rs[i].Error)
+		return
+	}
 	rs = slices.DeleteFunc(rs, func(r *reply) bool {
 		return !c.Facts.target.serves(r) || r.status() < 400 || !r.doc.Get("error").IsObject()
 	})
@@ -249,8 +253,7 @@ func sameFault(c *Case, rs []*reply) {
 		}
 		for _, name := range []string{"type", "param", "code"} {
 			was, is := same.doc.Get("error."+name), e.Get(name)
-			own := is.Str == "prompt" || is.Str == "messages" // each route has its own
-			if was.Raw == is.Raw || !was.Exists() || !is.Exists() || own || was.Type == is.Type && values.ReplaceAllString(was.String(), "…") == values.ReplaceAllString(is.String(), "…") {
+			if was.Raw == is.Raw || !was.Exists() || !is.Exists() || input(was) || input(is) || was.Type == is.Type && values.ReplaceAllString(was.String(), "…") == values.ReplaceAllString(is.String(), "…") {
 				continue
 			}
 			if name == "param" && !strings.Contains(message, was.String()) && !strings.Contains(message, is.String()) {
@@ -260,6 +263,10 @@ func sameFault(c *Case, rs []*reply) {
 		}
 	}
 }
+
+// input is whether a param is what is asked: each route has its own, and it is
+// part of all that is too long.
+func input(param gjson.Result) bool { return param.Str == "prompt" || param.Str == "messages" }
 
 // wholeWords expects that no message, type, param or code breaks off in the
 // middle of a word that another refusal of the same status has whole. A param

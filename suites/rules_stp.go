@@ -288,7 +288,8 @@ func (c *Case) firedIDs() *reply {
 func idsStop(c *Case) {
 	r := c.firedIDs()
 	if r == nil {
-		if low := first(c.answers("stop_ids")); low != nil {
+		if c.status == "" { // both answers came
+			low := c.answeredAs("stop_ids", "low")
 			c.fail(low, textPath[c.Route], fmt.Sprintf("an end before %d tokens: of 2048 ids some are among the most frequent tokens of any vocabulary", idTokens),
 				"no end, with either half of the ids")
 		}

@@ -54,7 +54,7 @@ var strRules = []rule{
 	{clause: "STR-034", reads: streamed, all: true, judge: emptyChoices},
 	{clause: "STR-035", reads: []string{"logprobs", "logprobs.stream"}, judge: streamedLogprobs},
 	{clause: "STR-036", reads: streamed, all: true, judge: properEnd},
-	{clause: "STR-037", reads: streamed, judge: chunkCount},
+	{clause: "STR-037", reads: append([]string{"wide.stream"}, streamed...), judge: chunkCount},
 	{clause: "STR-038", reads: streamed, all: true, judge: annotationsRecorded},
 	{clause: "STR-039", reads: streamed, all: true, judge: emptyLastChunk},
 	{clause: "STR-040", reads: []string{"together"}, judge: streamsApart},

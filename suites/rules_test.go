@@ -595,6 +595,14 @@ func TestOneCauseOneClause(t *testing.T) {
 				x.body = strings.Replace(long.body, `"completion_tokens":96`, `"completion_tokens":48`, 1)
 			}
 		}, map[string]reports.Status{"STP-014": reports.Fail, "EOS-005": reports.Inconclusive}},
+		{"one of the answers with stop tokens does not come", func(x *transcript) {
+			if x.probe == "stop_ids" && x.label == "low" {
+				long := plainly(schemas.Completions, "stop_ids", x.sent, made{pieces: words(longTokens), reason: "length"})
+				x.body = strings.Replace(long.body, `"completion_tokens":96`, `"completion_tokens":48`, 1)
+			} else if x.probe == "stop_ids" && x.label == "next" {
+				x.status = 429
+			}
+		}, map[string]reports.Status{"STP-014": reports.Inconclusive}},
 		{"broken JSON is a server error", func(x *transcript) {
 			if x.probe == "bad.numbers" && strings.Contains(x.label, "NaN") {
 				x.status = 500

@@ -340,7 +340,9 @@ func (k *check) result(interrupted bool) *reports.Result {
 	requests, tokens := 0, 0
 	k.session.mu.Lock()
 	for _, r := range k.record {
-		requests++
+		if !r.Void {
+			requests++
+		}
 		tokens += r.tokens()
 		recorded[r.ID] = exchange.Redact(r.Exchange, k.target.secrets()...)
 	}

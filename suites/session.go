@@ -122,6 +122,9 @@ func (s *session) askAs(ctx context.Context, id exchangeID, do manner, a ask, on
 		if x.ID == "" { // nothing was sent
 			x.ID, x.Started, x.Request = id.String(), time.Now(), req
 		}
+		if ctx.Err() != nil && x.Error != "" {
+			x.Void, x.Error = true, "the run was interrupted"
+		}
 		if len(x.Request.Body) > longest {
 			x.Request.Body = append(bytes.Clone(x.Request.Body[:1024]), "…"...)
 		}
@@ -168,7 +171,7 @@ func (s *session) replayed(id exchangeID) *exchange.Exchange {
 			return x
 		}
 	}
-	return &exchange.Exchange{ID: name, Error: "the evidence does not hold this exchange"}
+	return &exchange.Exchange{ID: name, Error: "the evidence does not hold this exchange", Void: true}
 }
 
 // tokens is what an answer cost, as far as it says; a stream without usage is
