@@ -15,6 +15,9 @@ type product struct {
 // before the next ones do: they stay in a core's cache.
 const chunkBytes = 256 << 10
 
+// panelsTogether is how many panels the kernels for one row read at a time.
+const panelsTogether = 4
+
 // matmul computes dst = x · mᵀ for each product: row t of dst is m times row t
 // of x, which is [n, m.cols]. All matrices have the same number of columns.
 // Up to threads goroutines share the panels of the matrices; no sum depends on
@@ -30,7 +33,12 @@ func matmul(a *activations, x []float32, n, threads int, products ...product) {
 		a.prepare(p.m.format, threads)
 		panels += p.m.panels()
 	}
-	parallel(panels, n*cols*panelRows, threads, func(from, to int) {
+	unit := 1
+	if n == 1 {
+		unit = panelsTogether
+	}
+	parallel((panels+unit-1)/unit, n*cols*panelRows*unit, threads, func(from, to int) {
+		from, to = from*unit, min(to*unit, panels)
 		for _, p := range products {
 			count := p.m.panels()
 			if from < count && to > 0 {

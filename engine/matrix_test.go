@@ -118,7 +118,7 @@ func TestKernels(t *testing.T) {
 		"tiny":    func() float32 { return float32(rng.NormFloat64()) * 1e-30 },
 	}
 	for name, typ := range weightTypes {
-		for _, rows := range []int{16, 53} {
+		for _, rows := range []int{16, 101} {
 			cols := 512
 			if elements, _, _ := typ.block(); elements == 1 {
 				cols = 41

@@ -22,24 +22,27 @@ func pause() {
 	RET()
 }
 
-// read writes a loop that reads memory as fast as it comes, for measuring.
+// read writes a loop that reads memory as fast as it comes, for measuring: from
+// several places at a time, as blocks32 does.
 func read() {
 	TEXT("readAVX2", attr.NOSPLIT, "func(p *byte, n int)")
 	Pragma("noescape")
 	Doc("readAVX2 reads n bytes, a multiple of 512.")
-	p, n := Load(Param("p"), GP64()), Load(Param("n"), GP64())
-	sums := avx2.vecs(8)
+	n, quarter := Load(Param("n"), GP64()), GP64()
+	MOVQ(n, quarter)
+	SHRQ(Imm(2), quarter)
+	p := newTokens(Load(Param("p"), GP64()), quarter, 4)
+	sums := avx2.vecs(4)
 	for _, v := range sums {
 		avx2.zero(v)
 	}
 	Label("again")
-	for i := range 16 {
-		if i%2 == 0 {
-			PREFETCHT0(Mem{Base: p, Disp: 32*i + 4096})
+	for i := range 4 {
+		for k, v := range sums {
+			VPOR(p.at(i, 32*k), v, v)
 		}
-		VPOR(Mem{Base: p, Disp: 32 * i}, sums[i%8], sums[i%8])
 	}
-	ADDQ(U32(512), p)
+	p.advance(128)
 	SUBQ(U32(512), n)
 	JNZ(LabelRef("again"))
 	VZEROUPPER()

@@ -157,18 +157,28 @@ func (s isa) addIntBroadcast(m Mem, v VecVirtual) {
 	VPADDD(t, v, v)
 }
 
+// spread returns the four bytes at m in every lane, as dot4 wants them; m itself,
+// where a product can do that by the way.
+func (s isa) spread(m Op) Op {
+	if _, ok := m.(Mem); !ok || s.lanes == 16 {
+		return m
+	}
+	v := s.vec()
+	VPBROADCASTD(m, v)
+	return v
+}
+
 // dot4 adds to each lane of each of accs the four products of the unsigned bytes
-// of the vector of u in its place, at most 127 with avx2, and the four int8 at m.
-// With avx2, and only there, the products of two bytes are added in words, which
-// are then multiplied with those of weights, one vector for each of u; without
-// weights the lanes of accs are pairs of such words.
-func (s isa) dot4(m Mem, u, accs []VecVirtual, weights ...VecVirtual) {
+// of the vector of u in its place, at most 127 with avx2, and the four int8 that
+// x is, or is in every lane. With avx2, and only there, the products of two bytes
+// are added in words, which are then multiplied with those of weights, one vector
+// for each of u; without weights the lanes of accs are pairs of such words.
+func (s isa) dot4(x Op, u, accs []VecVirtual, weights ...VecVirtual) {
+	x = s.spread(x)
 	if s.lanes == 16 {
-		VPDPBUSD_BCST(m, u[0], accs[0])
+		VPDPBUSD_BCST(x, u[0], accs[0])
 		return
 	}
-	x := s.vec()
-	VPBROADCASTD(m, x)
 	for i, acc := range accs {
 		t := s.vec()
 		VPMADDUBSW(x, u[i], t)
