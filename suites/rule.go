@@ -166,6 +166,11 @@ func (r *reply) unanswered() string {
 	return ""
 }
 
+// timedOut is whether no answer came in time.
+func (r *reply) timedOut() bool {
+	return r.Response == nil && strings.HasPrefix(r.Error, "timeout")
+}
+
 // dialect is that of the target.
 func (c *Case) dialect() string { return c.Facts.target.dialect() }
 

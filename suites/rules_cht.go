@@ -3,7 +3,6 @@ package suites
 import (
 	"fmt"
 	"strconv"
-	"strings"
 
 	"github.com/tidwall/gjson"
 
@@ -55,7 +54,7 @@ var chtRules = append(negativeRules(chtNegatives), []rule{
 	{clause: "CHT-024", reads: []string{"messages.more"}, judge: moreTokens("one", "system")},
 	{clause: "CHT-025", reads: []string{"messages.history"}, judge: func(c *Case) {
 		for _, r := range c.replies {
-			if r.probe == "messages.history" && r.Response == nil && strings.HasPrefix(r.Error, "timeout") {
+			if r.probe == "messages.history" && r.timedOut() {
 				c.look(r)
 				c.fail(r, "time", "an answer to 200 short messages", r.Error)
 			}

@@ -101,17 +101,7 @@ var errRules = []rule{
 			}
 		}
 	}},
-	{clause: "ERR-011", reads: []string{"bad.numbers", "bad.lists", "bad.body", "bad.prompt", "bytes"}, all: true, judge: func(c *Case) {
-		for _, r := range c.every(func(r *reply) bool { return r.probe == after.name }, "no bad request was sent") {
-			if !r.ok() {
-				seen := r.Error
-				if r.Response != nil {
-					seen = r.statusLine()
-				}
-				c.fail(r, "status", "200: the control request after the bad ones of "+r.label, seen)
-			}
-		}
-	}},
+	{clause: "ERR-011", reads: []string{"bad.numbers", "bad.lists", "bad.body", "bad.prompt", "bytes"}, all: true, judge: answeredAfter},
 	{clause: "ERR-012", reads: []string{"bad.numbers", "bad.lists"}, judge: namesParameter},
 	{clause: "ERR-013", reads: []string{"again"}, endpoint: true, judge: func(c *Case) {
 		rs := c.sent("again")
@@ -180,6 +170,26 @@ var errRules = []rule{
 		}
 	}},
 	{clause: "ERR-021", reads: refusing, all: true, endpoint: true, across: true, judge: uniform},
+}
+
+// answeredAfter judges the control requests after bad ones (ERR-011). Of a
+// target that lets good requests wait too long elsewhere, one that waits here
+// tells nothing.
+func answeredAfter(c *Case) {
+	slow := slices.IndexFunc(c.replies, func(r *reply) bool { return r.timedOut() && r.probe != after.name && c.answerable(r) })
+	for _, r := range c.every(func(r *reply) bool { return r.probe == after.name }, "no bad request was sent") {
+		switch {
+		case r.ok():
+		case r.timedOut() && slow >= 0:
+			c.inconclusive("requests that follow no bad one get no answer either, as in %s: %s", c.replies[slow].ID, r.Error)
+		case r.Response == nil:
+			c.fail(r, "status", "200: the control request after the bad ones of "+r.label, r.Error)
+		case r.unanswered() != "":
+			c.inconclusive("%s", r.unanswered())
+		default:
+			c.fail(r, "status", "200: the control request after the bad ones of "+r.label, r.statusLine())
+		}
+	}
 }
 
 // enoughRefusals are how many it takes to say what is usual of them.

@@ -286,7 +286,7 @@ func survives(labels ...string) func(*Case) {
 	return func(c *Case) {
 		for _, label := range labels {
 			for _, r := range c.replies {
-				if r.probe == "bytes" && r.label == label && r.Response == nil && strings.HasPrefix(r.Error, "timeout") {
+				if r.probe == "bytes" && r.label == label && r.timedOut() {
 					c.look(r)
 					c.fail(r, "time", "an answer to "+label, r.Error)
 				}

@@ -603,6 +603,21 @@ func TestOneCauseOneClause(t *testing.T) {
 				x.status = 429
 			}
 		}, map[string]reports.Status{"STP-014": reports.Inconclusive}},
+		{"a control request that waits, as others do", func(x *transcript) {
+			if x.probe == "control" || x.probe == after.name {
+				x.status, x.error = 0, "timeout: no response after 1s"
+			}
+		}, map[string]reports.Status{"ERR-011": reports.Inconclusive}},
+		{"a control request that waits, as no other does", func(x *transcript) {
+			if x.probe == after.name {
+				x.status, x.error = 0, "timeout: no response after 1s"
+			}
+		}, map[string]reports.Status{"ERR-011": reports.Fail}},
+		{"a control request that meets a busy target", func(x *transcript) {
+			if x.probe == after.name {
+				x.status = 429
+			}
+		}, map[string]reports.Status{"ERR-011": reports.Inconclusive}},
 		{"broken JSON is a server error", func(x *transcript) {
 			if x.probe == "bad.numbers" && strings.Contains(x.label, "NaN") {
 				x.status = 500

@@ -27,7 +27,7 @@ var visRules = append(negativeRules(visNegatives), []rule{
 	}},
 	{clause: "VIS-010", reads: []string{"image.urls"}, judge: func(c *Case) {
 		for _, r := range c.replies {
-			if r.probe == "image.urls" && r.label == "http" && r.Response == nil && strings.HasPrefix(r.Error, "timeout") {
+			if r.probe == "image.urls" && r.label == "http" && r.timedOut() {
 				c.look(r)
 				c.fail(r, "time", "a refusal: there is no image at "+deadURL, r.Error)
 				return
