@@ -16,7 +16,7 @@ func headline(r *Result) (word, sentence string) {
 			judged, plural(len(r.Verdicts), "clause"), brokenOf(broken, judged))
 	case judged == 0:
 		word = "Nothing judged"
-		sentence = "No clause could be judged, so nothing is said about the endpoint."
+		sentence = "No clause could be judged, so nothing is said about the endpoint" + unlearned(r.Calibration) + "."
 	case r.Profile == "paper":
 		word = "Audited"
 		sentence = fmt.Sprintf("Taken literally, %s. The paper profile reports and never gates.", brokenOf(broken, judged))
@@ -102,4 +102,14 @@ func duration(seconds float64) string {
 		return fmt.Sprintf("%d min %02d s", int(seconds)/60, int(seconds)%60)
 	}
 	return fmt.Sprintf("%d h %02d min", int(seconds)/3600, int(seconds)%3600/60)
+}
+
+// unlearned is the first thing that calibration could not learn, and why.
+func unlearned(facts []Fact) string {
+	for _, f := range facts {
+		if !f.OK {
+			return ": " + strings.TrimRight(oneLine(f.Value), ".")
+		}
+	}
+	return ""
 }

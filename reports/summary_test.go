@@ -57,11 +57,14 @@ func TestHeadline(t *testing.T) {
 		r.Summary = Summarise(r.Verdicts, profile, 0, 0, interrupted)
 		return r
 	}
+	silent := run("interop", false)
+	silent.Calibration = []Fact{{Name: "a", Value: "learned", OK: true}, {Name: "b", Value: "the control request got no answer: refused\n."}, {Name: "c", Value: "not this"}}
 	for _, test := range []struct {
 		result         *Result
 		word, sentence string
 	}{
 		{run("interop", false), "Nothing judged", "No clause could be judged, so nothing is said about the endpoint."},
+		{silent, "Nothing judged", "No clause could be judged, so nothing is said about the endpoint: the control request got no answer: refused⏎."},
 		{run("interop", false, Pass), "Conformant", "The one judged clause is kept."},
 		{run("interop", false, Pass, Pass, Skip), "Conformant", "All 2 judged clauses are kept."},
 		{run("interop", false, Pass, Warn), "Conformant", "No MUST among 2 judged clauses is broken; 1 SHOULD is not kept."},
