@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"os"
 	"os/signal"
 	"runtime/debug"
@@ -83,6 +84,8 @@ type commands struct {
 
 // Main runs the command line and returns the exit code.
 func Main(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	// What net/http says of targets there quotes them, keys and all.
+	log.SetOutput(io.Discard)
 	var c commands
 	exited := -1
 	parser, err := kong.New(&c,

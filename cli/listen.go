@@ -10,6 +10,7 @@ import (
 	"crypto/x509/pkix"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math/big"
 	"net"
 	"net/http"
@@ -22,6 +23,8 @@ type httpOptions struct {
 	maxHeader int           // bytes; 0 is Go's
 	grace     time.Duration // for requests in flight at the end; 0 is 5 s
 	draining  func()        // is told of the end
+	// log gets what goes wrong with connections; nil: nobody
+	log *slog.Logger
 	// connContext is that of the [http.Server].
 	connContext func(context.Context, net.Conn) context.Context
 }
@@ -30,6 +33,9 @@ type httpOptions struct {
 // is spoken beside HTTP/1.1, without TLS by clients that know it beforehand.
 func serveUntil(ctx context.Context, l net.Listener, h http.Handler, o httpOptions) error {
 	server := &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 3 * time.Minute, MaxHeaderBytes: o.maxHeader, TLSConfig: o.tls, Protocols: new(http.Protocols), ConnContext: o.connContext}
+	if o.log != nil {
+		server.ErrorLog = slog.NewLogLogger(o.log.Handler(), slog.LevelWarn)
+	}
 	server.Protocols.SetHTTP1(true)
 	server.Protocols.SetHTTP2(true)
 	server.Protocols.SetUnencryptedHTTP2(true)

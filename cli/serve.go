@@ -241,7 +241,7 @@ func (c *serveCmd) Run(ctx context.Context, s *streams) error {
 	if c.Config != "" {
 		defer c.reloadOn(ctx, syscall.SIGHUP, server, models, traces, log)()
 	}
-	return serveUntil(ctx, server.Listener(l), server, httpOptions{tls: tls, maxHeader: c.MaxHeader, grace: c.Drain, draining: server.Drain, connContext: server.ConnContext})
+	return serveUntil(ctx, server.Listener(l), server, httpOptions{tls: tls, log: log, maxHeader: c.MaxHeader, grace: c.Drain, draining: server.Drain, connContext: server.ConnContext})
 }
 
 func (c *serveCmd) logger(s *streams) (*slog.Logger, error) {

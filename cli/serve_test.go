@@ -213,7 +213,7 @@ func TestServeTraces(t *testing.T) {
 }
 
 func TestServeTLS(t *testing.T) {
-	url, _, _ := started(t, "--tls-self-signed", "--text", "random", "-q", "--api-key-env", "NO_SUCH")
+	url, log, _ := started(t, "--tls-self-signed", "--text", "random", "-q", "--api-key-env", "NO_SUCH")
 	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, ForceAttemptHTTP2: true}}
 	if !strings.HasPrefix(url, "https://127.0.0.1:") {
 		t.Fatalf("%s", url)
@@ -229,6 +229,10 @@ func TestServeTLS(t *testing.T) {
 	if status, body, _ := complete(t, client, url, ""); status != 200 || gjson.Get(body, "model").Str != "random" {
 		t.Errorf("%d %s", status, body)
 	}
+	if _, err := (&http.Client{Transport: &http.Transport{}}).Get(url + "/health"); err == nil {
+		t.Error("an unknown certificate is trusted")
+	}
+	log.wait(t, "TLS handshake error")
 	plain := &http.Client{Transport: &http.Transport{Protocols: new(http.Protocols)}}
 	plain.Transport.(*http.Transport).Protocols.SetUnencryptedHTTP2(true)
 	url, _, _ = started(t, "--text", "random", "-q", "--api-key-env", "NO_SUCH")

@@ -148,6 +148,10 @@ func (s *session) control(ctx context.Context, f *Facts) {
 			f.Why = "the control request got no answer: " + r.Error
 		case r.status() == http.StatusNotFound || r.status() == http.StatusMethodNotAllowed:
 			f.Why = fmt.Sprintf("the route is not served (HTTP %d)", r.status())
+		case r.status()/100 == 3 && r.Response.Header.Get("Location") != "":
+			f.Why = fmt.Sprintf("the control request is sent elsewhere (HTTP %d), to %s; check that URL", r.status(), shorten(r.Response.Header.Get("Location"), 160))
+		case !r.ok() && r.message() == "":
+			f.Why = fmt.Sprintf("the control request was refused (HTTP %d) without a word", r.status())
 		case !r.ok():
 			f.Why = fmt.Sprintf("the control request was refused (HTTP %d): %s", r.status(), shorten(r.message(), 160))
 		default:

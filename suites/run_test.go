@@ -72,21 +72,45 @@ func TestTargetsAndOptions(t *testing.T) {
 	}
 }
 
-// A target that is not there is judged by no clause.
+// A target that is not there, or elsewhere, is judged by no clause, and it is
+// said why.
 func TestUnreachable(t *testing.T) {
-	server := httptest.NewServer(http.HandlerFunc(one))
-	server.Close()
-	r, err := suites.Run(t.Context(), suites.Target{BaseURL: server.URL}, suites.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, v := range r.Verdicts {
-		if v.Verdict != reports.Skip {
-			t.Errorf("%s: %s", v.Clause, v.Verdict)
-		}
-	}
-	if r.Summary.ExitCode != 3 || r.Summary.Conformant {
-		t.Errorf("%+v", r.Summary)
+	for _, c := range []struct {
+		name    string
+		handler http.HandlerFunc // nil: nobody listens
+		says    string
+	}{
+		{"nobody", nil, "refused"},
+		{"elsewhere", func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "https://other.example"+r.URL.Path, http.StatusPermanentRedirect)
+		}, "to https://other.example/v1/"},
+		{"silent", func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(http.StatusForbidden) }, "refused (HTTP 403) without a word"},
+		{"speaking", func(w http.ResponseWriter, r *http.Request) {
+			http.Error(w, `{"error":{"message":"Who are you?"}}`, http.StatusForbidden)
+		}, "refused (HTTP 403): Who are you?"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			server := httptest.NewServer(c.handler)
+			defer server.Close()
+			if c.handler == nil {
+				server.Close()
+			}
+			r, err := suites.Run(t.Context(), suites.Target{BaseURL: server.URL}, suites.Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, v := range r.Verdicts {
+				if v.Verdict != reports.Skip {
+					t.Errorf("%s: %s", v.Clause, v.Verdict)
+				}
+			}
+			if r.Summary.ExitCode != 3 || r.Summary.Conformant {
+				t.Errorf("%+v", r.Summary)
+			}
+			if why := r.Calibration[0].Value; !strings.Contains(why, c.says) {
+				t.Errorf("%q, want %q", why, c.says)
+			}
+		})
 	}
 }
 
