@@ -182,10 +182,10 @@ func (a *activations) at(f format, t int) (p *byte, stride int) {
 	return (*byte)(unsafe.Pointer(&a.blocks32[f][t*blocks])), blocks * int(unsafe.Sizeof(block32{}))
 }
 
-// interleave sets dst, [cols, n], to x, [n, cols].
+// plainInterleave sets dst, [cols, n], to x, [n, cols].
 //
 //go:norace
-func interleave(dst, x []float32, n, cols int) {
+func plainInterleave(dst, x []float32, n, cols int) {
 	for t := range n {
 		row := x[t*cols : (t+1)*cols]
 		for i, v := range row {

@@ -1,6 +1,9 @@
 package engine
 
-import "math"
+import (
+	"math"
+	"slices"
+)
 
 // attendTile is how many queries are compared with a block of keys at a time.
 const attendTile = 8
@@ -29,11 +32,24 @@ func attendTasks(tasks []attendTask, c *Config, rows []row) []attendTask {
 	return tasks
 }
 
+var (
+	noScore  = float32(math.Inf(-1)) // of a position that is not seen
+	noScores = [8]float32{noScore, noScore, noScore, noScore, noScore, noScore, noScore, noScore}
+	one      = []float32{1}
+)
+
 // An attention is the memory of attend.
 type attention struct {
 	queries, out []float32           // [queries, HeadDim]
 	scores       [][blockLen]float32 // [queries]
-	top, sum     []float32           // [queries]
+	states       []softmaxState      // of 8 queries each
+}
+
+// A softmaxState is what the online softmaxes of 8 queries have seen so far.
+type softmaxState struct {
+	top, sum   [8]float32 // the highest score; the sum of the exponentials of scores less top
+	scale      [8]float32 // what the last block multiplied by what was added up before it
+	high, part [8]float32 // what top becomes with the last block, and the sum of that alone
 }
 
 // attend sets, for the rows of one task in layer l, the part of out that belongs
@@ -49,7 +65,10 @@ func (a *attention) attend(c *Config, out, q []float32, rows []row, task attendT
 	d, group := c.HeadDim, c.Heads/c.KVHeads
 	n := task.rows * group
 	a.queries, a.out = grown(a.queries, n*d), grown(a.out, n*d)
-	a.scores, a.top, a.sum = grown(a.scores, n), grown(a.top, n), grown(a.sum, n)
+	a.scores, a.states = grown(a.scores, n), grown(a.states, (n+7)/8)
+	for i := range a.states {
+		a.states[i] = softmaxState{top: noScores}
+	}
 	clear(a.out)
 	rows = rows[task.row : task.row+task.rows]
 	heads := func(x []float32, i int) []float32 { // of row i
@@ -67,33 +86,28 @@ func (a *attention) attend(c *Config, out, q []float32, rows []row, task attendT
 			first += group
 		}
 		dotKeys(a.scores[first:], a.queries[first*d:], k, n-first)
-		for i := first; i < n; i++ {
-			count := min(blockLen, rows[i/group].pos+1-at)
-			scores := &a.scores[i]
-			for j := count; j < blockLen; j++ {
-				scores[j] = float32(math.Inf(-1))
+		for i := range n { // what a query does not see has no part
+			for j := max(0, rows[i/group].pos+1-at); j < blockLen; j++ {
+				a.scores[i][j] = noScore
 			}
-			if high := highest(scores); at == 0 {
-				a.top[i], a.sum[i] = high, 0
-			} else if high > a.top[i] {
-				rescale := exp32(a.top[i] - high)
-				a.sum[i] *= rescale
-				scaleBy(a.out[i*d:(i+1)*d], rescale)
-				a.top[i] = high
-			}
-			a.sum[i] += expSum(scores, a.top[i])
 		}
+		softmax(a.scores[:n], a.states)
 		// All see the positions that the first does; the others go on alone.
 		least := min(blockLen, rows[first/group].pos+1-at)
-		addValues(a.out[first*d:], a.scores[first:], v, d, n-first, 0, least)
+		for i := first; i < n; {
+			state, lane := &a.states[i/8], i%8
+			m := min(n-i, 8-lane)
+			addValues(a.out[i*d:], state.scale[lane:lane+m], a.scores[i:], v, d, 0, least)
+			i += m
+		}
 		for i := first + group; i < n; i++ {
 			if count := min(blockLen, rows[i/group].pos+1-at); count > least {
-				addValues(a.out[i*d:], a.scores[i:], v, d, 1, least, count)
+				addValues(a.out[i*d:], one, a.scores[i:], v, d, least, count)
 			}
 		}
 	}
 	for i := range n {
-		scaleBy(a.out[i*d:(i+1)*d], 1/a.sum[i])
+		scaleBy(a.out[i*d:(i+1)*d], 1/a.states[i/8].sum[i%8])
 	}
 	for i := range rows {
 		copy(heads(out, i), a.out[i*group*d:])
@@ -114,13 +128,17 @@ func plainDotKeys(scores *[blockLen]float32, query []float32, keys []uint16) {
 	}
 }
 
-// plainHighest returns the largest of the scores.
-func plainHighest(scores *[blockLen]float32) float32 {
-	top := scores[0]
-	for _, s := range scores[1:] {
-		top = max(top, s)
+// plainSoftmax turns the scores of a block into exponentials, less the highest
+// score so far, and brings the states up to date.
+func plainSoftmax(scores [][blockLen]float32, states []softmaxState) {
+	for i := range scores {
+		s, lane := &states[i/8], i%8
+		s.high[lane] = max(s.top[lane], slices.Max(scores[i][:]))
+		s.part[lane] = plainExpSum(&scores[i], s.high[lane])
+		s.scale[lane] = exp32(s.top[lane] - s.high[lane])
+		s.sum[lane] = float32(s.sum[lane]*s.scale[lane]) + s.part[lane]
+		s.top[lane] = s.high[lane]
 	}
-	return top
 }
 
 // plainExpSum replaces the scores by exp(score - top) and returns their sum:
@@ -141,10 +159,14 @@ func plainExpSum(scores *[blockLen]float32, top float32) float32 {
 	return sums[0]
 }
 
-// plainAddValues adds to o the values, [positions, len(o)], times their weights.
+// plainAddValues multiplies o by scale and adds the values, [positions, len(o)],
+// times their weights.
 //
 //go:norace
-func plainAddValues(o, weights []float32, values []uint16) {
+func plainAddValues(o []float32, scale float32, weights []float32, values []uint16) {
+	for i := range o {
+		o[i] *= scale
+	}
 	for _, w := range weights {
 		v := values[:len(o)]
 		for i, x := range v {
@@ -172,10 +194,10 @@ func eachDotKeys(scores [][blockLen]float32, queries []float32, keys []uint16, n
 	}
 }
 
-// eachAddValues adds to n outputs, [n, dim], the values of the positions from …
-// to, times their weights.
-func eachAddValues(out []float32, weights [][blockLen]float32, values []uint16, dim, n, from, to int) {
-	for i := range n {
-		plainAddValues(out[i*dim:(i+1)*dim], weights[i][from:to], values[from*dim:])
+// eachAddValues multiplies as many outputs, [n, dim], as there are scales by
+// them, and adds the values of the positions from … to, times their weights.
+func eachAddValues(out, scales []float32, weights [][blockLen]float32, values []uint16, dim, from, to int) {
+	for i, scale := range scales {
+		plainAddValues(out[i*dim:(i+1)*dim], scale, weights[i][from:to], values[from*dim:])
 	}
 }

@@ -132,6 +132,14 @@ func ropeNeoX(x []float32, headDim int, cos, sin []float32) {
 	}
 }
 
+func interleave(dst, x []float32, n, cols int) {
+	if kernels == levelPlain {
+		plainInterleave(dst, x, n, cols)
+		return
+	}
+	interleaveAVX2(&dst[0], &x[0], n, cols)
+}
+
 func quantize32(dst []block32, x []float32, offset int32) {
 	if kernels == levelPlain || len(dst) == 0 {
 		plainQuantize32(dst, x, offset)
@@ -148,18 +156,12 @@ func quantize256(dst []block256, x []float32) {
 	quantize256AVX2((*byte)(unsafe.Pointer(&dst[0])), &x[0], len(dst))
 }
 
-func highest(scores *[blockLen]float32) float32 {
+func softmax(scores [][blockLen]float32, states []softmaxState) {
 	if kernels == levelPlain {
-		return plainHighest(scores)
+		plainSoftmax(scores, states)
+		return
 	}
-	return highestAVX2(&scores[0])
-}
-
-func expSum(scores *[blockLen]float32, top float32) float32 {
-	if kernels == levelPlain {
-		return plainExpSum(scores, top)
-	}
-	return expSumAVX2(&scores[0], top)
+	softmaxAVX2(&scores[0][0], &states[0].top[0], len(scores))
 }
 
 func dotKeys(scores [][blockLen]float32, queries []float32, keys []uint16, n int) {
@@ -183,6 +185,9 @@ func dotKeys(scores [][blockLen]float32, queries []float32, keys []uint16, n int
 		case kernels == levelAVX512:
 			dotKeysx1AVX512(s, q, &keys[0], dim)
 			at++
+		case left >= 4:
+			dotKeysx4AVX2(s, q, &keys[0], dim)
+			at += 4
 		case left >= 2:
 			dotKeysx2AVX2(s, q, &keys[0], dim)
 			at += 2
@@ -193,36 +198,39 @@ func dotKeys(scores [][blockLen]float32, queries []float32, keys []uint16, n int
 	}
 }
 
-func addValues(out []float32, weights [][blockLen]float32, values []uint16, dim, n, from, to int) {
+func addValues(out, scales []float32, weights [][blockLen]float32, values []uint16, dim, from, to int) {
 	level := kernels
 	if level == levelAVX512 && dim%16 != 0 {
 		level = levelAVX2
 	}
 	if level == levelPlain || dim%8 != 0 {
-		eachAddValues(out, weights, values, dim, n, from, to)
+		eachAddValues(out, scales, weights, values, dim, from, to)
 		return
 	}
-	v, count := &values[from*dim], to-from
+	v, count, n := &values[from*dim], to-from, len(scales)
 	for at := 0; at < n; {
-		o, w := &out[at*dim], &weights[at][from]
+		o, f, w := &out[at*dim], &scales[at], &weights[at][from]
 		switch left := n - at; {
 		case level == levelAVX512 && left >= 8:
-			addValuesx8AVX512(o, w, v, dim, count)
+			addValuesx8AVX512(o, f, w, v, dim, count)
 			at += 8
 		case level == levelAVX512 && left >= 4:
-			addValuesx4AVX512(o, w, v, dim, count)
+			addValuesx4AVX512(o, f, w, v, dim, count)
 			at += 4
 		case level == levelAVX512 && left >= 2:
-			addValuesx2AVX512(o, w, v, dim, count)
+			addValuesx2AVX512(o, f, w, v, dim, count)
 			at += 2
 		case level == levelAVX512:
-			addValuesx1AVX512(o, w, v, dim, count)
+			addValuesx1AVX512(o, f, w, v, dim, count)
 			at++
+		case left >= 4:
+			addValuesx4AVX2(o, f, w, v, dim, count)
+			at += 4
 		case left >= 2:
-			addValuesx2AVX2(o, w, v, dim, count)
+			addValuesx2AVX2(o, f, w, v, dim, count)
 			at += 2
 		default:
-			addValuesx1AVX2(o, w, v, dim, count)
+			addValuesx1AVX2(o, f, w, v, dim, count)
 			at++
 		}
 	}

@@ -36910,113 +36910,116 @@ done318:
 // func dotKeysx1AVX2(scores *float32, queries *float32, keys *uint16, dim int)
 // Requires: AVX, AVX2, F16C
 TEXT ·dotKeysx1AVX2(SB), NOSPLIT, $0-32
+	MOVQ  dim+24(FP), AX
+	SHLQ  $0x02, AX
+	MOVQ  scores+0(FP), DX
 	MOVQ  queries+8(FP), AX
 	MOVQ  keys+16(FP), CX
-	MOVQ  dim+24(FP), DX
-	MOVQ  DX, BX
-	SHLQ  $0x02, BX
+	MOVQ  dim+24(FP), BX
 	VPXOR Y0, Y0, Y0
 	VPXOR Y1, Y1, Y1
 	VPXOR Y2, Y2, Y2
 	VPXOR Y3, Y3, Y3
 
 loop319:
-	VBROADCASTSS (AX), Y4
-	VCVTPH2PS    (CX), Y5
-	VMULPS       Y4, Y5, Y5
-	VADDPS       Y5, Y0, Y0
+	VCVTPH2PS    (CX), Y4
 	VCVTPH2PS    16(CX), Y5
-	VMULPS       Y4, Y5, Y5
-	VADDPS       Y5, Y1, Y1
-	VCVTPH2PS    32(CX), Y5
-	VMULPS       Y4, Y5, Y5
-	VADDPS       Y5, Y2, Y2
-	VCVTPH2PS    48(CX), Y5
-	VMULPS       Y4, Y5, Y4
+	VCVTPH2PS    32(CX), Y6
+	VCVTPH2PS    48(CX), Y7
+	VBROADCASTSS (AX), Y8
+	VMULPS       Y8, Y4, Y4
+	VADDPS       Y4, Y0, Y0
+	VMULPS       Y8, Y5, Y4
+	VADDPS       Y4, Y1, Y1
+	VMULPS       Y8, Y6, Y4
+	VADDPS       Y4, Y2, Y2
+	VMULPS       Y8, Y7, Y4
 	VADDPS       Y4, Y3, Y3
 	ADDQ         $0x40, CX
 	ADDQ         $0x00000004, AX
-	DECQ         DX
+	DECQ         BX
 	JNZ          loop319
-	MOVQ         scores+0(FP), AX
-	VMOVUPS      Y0, (AX)
-	VMOVUPS      Y1, 32(AX)
-	VMOVUPS      Y2, 64(AX)
-	VMOVUPS      Y3, 96(AX)
+	VMOVUPS      Y0, (DX)
+	VMOVUPS      Y1, 32(DX)
+	VMOVUPS      Y2, 64(DX)
+	VMOVUPS      Y3, 96(DX)
 	VZEROUPPER
 	RET
 
-// func addValuesx1AVX2(out *float32, weights *float32, values *uint16, dim int, count int)
+// func addValuesx1AVX2(out *float32, scales *float32, weights *float32, values *uint16, dim int, count int)
 // Requires: AVX, F16C
-TEXT ·addValuesx1AVX2(SB), NOSPLIT, $0-40
-	MOVQ out+0(FP), AX
-	MOVQ weights+8(FP), CX
-	MOVQ values+16(FP), DX
-	MOVQ dim+24(FP), BX
-	MOVQ BX, SI
-	SHLQ $0x01, SI
-	MOVQ BX, DI
-	SHLQ $0x02, DI
+TEXT ·addValuesx1AVX2(SB), NOSPLIT, $0-48
+	MOVQ scales+8(FP), AX
+	MOVQ out+0(FP), CX
+	MOVQ weights+16(FP), DX
+	MOVQ values+24(FP), BX
+	MOVQ dim+32(FP), SI
+	MOVQ SI, DI
+	SHLQ $0x01, DI
+	MOVQ SI, R8
+	SHLQ $0x02, R8
 
 many320:
-	CMPQ    BX, $0x00000020
-	JL      few321
-	VMOVUPS (AX), Y0
-	VMOVUPS 32(AX), Y1
-	VMOVUPS 64(AX), Y2
-	VMOVUPS 96(AX), Y3
-	MOVQ    CX, DI
-	MOVQ    DX, R8
-	MOVQ    count+32(FP), R9
+	CMPQ         SI, $0x00000020
+	JL           few321
+	VBROADCASTSS (AX), Y3
+	VMULPS       (CX), Y3, Y0
+	VMULPS       32(CX), Y3, Y1
+	VMULPS       64(CX), Y3, Y2
+	VMULPS       96(CX), Y3, Y3
+	MOVQ         DX, R8
+	MOVQ         BX, R9
+	MOVQ         count+40(FP), R10
 
 loop323:
-	VBROADCASTSS (DI), Y4
-	VCVTPH2PS    (R8), Y5
+	VBROADCASTSS (R8), Y4
+	VCVTPH2PS    (R9), Y5
 	VMULPS       Y4, Y5, Y5
 	VADDPS       Y5, Y0, Y0
-	VCVTPH2PS    16(R8), Y5
+	VCVTPH2PS    16(R9), Y5
 	VMULPS       Y4, Y5, Y5
 	VADDPS       Y5, Y1, Y1
-	VCVTPH2PS    32(R8), Y5
+	VCVTPH2PS    32(R9), Y5
 	VMULPS       Y4, Y5, Y5
 	VADDPS       Y5, Y2, Y2
-	VCVTPH2PS    48(R8), Y5
+	VCVTPH2PS    48(R9), Y5
 	VMULPS       Y4, Y5, Y4
 	VADDPS       Y4, Y3, Y3
-	ADDQ         $0x04, DI
-	ADDQ         SI, R8
-	DECQ         R9
+	ADDQ         $0x04, R8
+	ADDQ         DI, R9
+	DECQ         R10
 	JNZ          loop323
-	VMOVUPS      Y0, (AX)
-	VMOVUPS      Y1, 32(AX)
-	VMOVUPS      Y2, 64(AX)
-	VMOVUPS      Y3, 96(AX)
-	ADDQ         $0x00000080, AX
-	ADDQ         $0x00000040, DX
-	SUBQ         $0x00000020, BX
+	VMOVUPS      Y0, (CX)
+	VMOVUPS      Y1, 32(CX)
+	VMOVUPS      Y2, 64(CX)
+	VMOVUPS      Y3, 96(CX)
+	ADDQ         $0x00000080, CX
+	ADDQ         $0x00000040, BX
+	SUBQ         $0x00000020, SI
 	JMP          many320
 
 few321:
-	CMPQ    BX, $0x00000008
-	JL      done322
-	VMOVUPS (AX), Y0
-	MOVQ    CX, DI
-	MOVQ    DX, R8
-	MOVQ    count+32(FP), R9
+	CMPQ         SI, $0x00000008
+	JL           done322
+	VBROADCASTSS (AX), Y0
+	VMULPS       (CX), Y0, Y0
+	MOVQ         DX, R8
+	MOVQ         BX, R9
+	MOVQ         count+40(FP), R10
 
 loop324:
-	VBROADCASTSS (DI), Y1
-	VCVTPH2PS    (R8), Y2
+	VBROADCASTSS (R8), Y1
+	VCVTPH2PS    (R9), Y2
 	VMULPS       Y1, Y2, Y1
 	VADDPS       Y1, Y0, Y0
-	ADDQ         $0x04, DI
-	ADDQ         SI, R8
-	DECQ         R9
+	ADDQ         $0x04, R8
+	ADDQ         DI, R9
+	DECQ         R10
 	JNZ          loop324
-	VMOVUPS      Y0, (AX)
-	ADDQ         $0x00000020, AX
-	ADDQ         $0x00000010, DX
-	SUBQ         $0x00000008, BX
+	VMOVUPS      Y0, (CX)
+	ADDQ         $0x00000020, CX
+	ADDQ         $0x00000010, BX
+	SUBQ         $0x00000008, SI
 	JMP          few321
 
 done322:
@@ -37026,11 +37029,12 @@ done322:
 // func dotKeysx2AVX2(scores *float32, queries *float32, keys *uint16, dim int)
 // Requires: AVX, AVX2, F16C
 TEXT ·dotKeysx2AVX2(SB), NOSPLIT, $0-32
-	MOVQ  queries+8(FP), AX
-	MOVQ  keys+16(FP), CX
-	MOVQ  dim+24(FP), DX
-	MOVQ  DX, BX
-	SHLQ  $0x02, BX
+	MOVQ  dim+24(FP), AX
+	SHLQ  $0x02, AX
+	MOVQ  scores+0(FP), BX
+	MOVQ  queries+8(FP), CX
+	MOVQ  keys+16(FP), DX
+	MOVQ  dim+24(FP), SI
 	VPXOR Y0, Y0, Y0
 	VPXOR Y1, Y1, Y1
 	VPXOR Y2, Y2, Y2
@@ -37041,386 +37045,622 @@ TEXT ·dotKeysx2AVX2(SB), NOSPLIT, $0-32
 	VPXOR Y7, Y7, Y7
 
 loop325:
-	VBROADCASTSS (AX), Y8
-	VBROADCASTSS (AX)(BX*1), Y9
-	VCVTPH2PS    (CX), Y10
-	VMULPS       Y8, Y10, Y11
-	VADDPS       Y11, Y0, Y0
-	VMULPS       Y9, Y10, Y10
-	VADDPS       Y10, Y4, Y4
-	VCVTPH2PS    16(CX), Y10
-	VMULPS       Y8, Y10, Y11
-	VADDPS       Y11, Y1, Y1
-	VMULPS       Y9, Y10, Y10
-	VADDPS       Y10, Y5, Y5
-	VCVTPH2PS    32(CX), Y10
-	VMULPS       Y8, Y10, Y11
-	VADDPS       Y11, Y2, Y2
-	VMULPS       Y9, Y10, Y10
-	VADDPS       Y10, Y6, Y6
-	VCVTPH2PS    48(CX), Y10
-	VMULPS       Y8, Y10, Y8
+	VCVTPH2PS    (DX), Y8
+	VCVTPH2PS    16(DX), Y9
+	VCVTPH2PS    32(DX), Y10
+	VCVTPH2PS    48(DX), Y11
+	VBROADCASTSS (CX), Y12
+	VMULPS       Y12, Y8, Y13
+	VADDPS       Y13, Y0, Y0
+	VMULPS       Y12, Y9, Y13
+	VADDPS       Y13, Y2, Y2
+	VMULPS       Y12, Y10, Y13
+	VADDPS       Y13, Y4, Y4
+	VMULPS       Y12, Y11, Y12
+	VADDPS       Y12, Y6, Y6
+	VBROADCASTSS (CX)(AX*1), Y12
+	VMULPS       Y12, Y8, Y8
+	VADDPS       Y8, Y1, Y1
+	VMULPS       Y12, Y9, Y8
 	VADDPS       Y8, Y3, Y3
-	VMULPS       Y9, Y10, Y8
+	VMULPS       Y12, Y10, Y8
+	VADDPS       Y8, Y5, Y5
+	VMULPS       Y12, Y11, Y8
 	VADDPS       Y8, Y7, Y7
-	ADDQ         $0x40, CX
-	ADDQ         $0x00000004, AX
-	DECQ         DX
+	ADDQ         $0x40, DX
+	ADDQ         $0x00000004, CX
+	DECQ         SI
 	JNZ          loop325
-	MOVQ         scores+0(FP), AX
-	VMOVUPS      Y0, (AX)
-	VMOVUPS      Y1, 32(AX)
-	VMOVUPS      Y2, 64(AX)
-	VMOVUPS      Y3, 96(AX)
-	VMOVUPS      Y4, 128(AX)
-	VMOVUPS      Y5, 160(AX)
-	VMOVUPS      Y6, 192(AX)
-	VMOVUPS      Y7, 224(AX)
+	VMOVUPS      Y0, (BX)
+	VMOVUPS      Y1, 128(BX)
+	VMOVUPS      Y2, 32(BX)
+	VMOVUPS      Y3, 160(BX)
+	VMOVUPS      Y4, 64(BX)
+	VMOVUPS      Y5, 192(BX)
+	VMOVUPS      Y6, 96(BX)
+	VMOVUPS      Y7, 224(BX)
 	VZEROUPPER
 	RET
 
-// func addValuesx2AVX2(out *float32, weights *float32, values *uint16, dim int, count int)
+// func addValuesx2AVX2(out *float32, scales *float32, weights *float32, values *uint16, dim int, count int)
 // Requires: AVX, F16C
-TEXT ·addValuesx2AVX2(SB), NOSPLIT, $0-40
-	MOVQ out+0(FP), AX
-	MOVQ weights+8(FP), CX
-	MOVQ values+16(FP), DX
-	MOVQ dim+24(FP), BX
-	MOVQ BX, SI
-	SHLQ $0x01, SI
-	MOVQ BX, DI
-	SHLQ $0x02, DI
+TEXT ·addValuesx2AVX2(SB), NOSPLIT, $0-48
+	MOVQ scales+8(FP), AX
+	MOVQ out+0(FP), CX
+	MOVQ weights+16(FP), DX
+	MOVQ values+24(FP), BX
+	MOVQ dim+32(FP), SI
+	MOVQ SI, DI
+	SHLQ $0x01, DI
+	MOVQ SI, R8
+	SHLQ $0x02, R8
 
 many326:
-	CMPQ    BX, $0x00000020
-	JL      few327
-	VMOVUPS (AX), Y0
-	VMOVUPS 32(AX), Y1
-	VMOVUPS 64(AX), Y2
-	VMOVUPS 96(AX), Y3
-	VMOVUPS (AX)(DI*1), Y4
-	VMOVUPS 32(AX)(DI*1), Y5
-	VMOVUPS 64(AX)(DI*1), Y6
-	VMOVUPS 96(AX)(DI*1), Y7
-	MOVQ    CX, R8
-	MOVQ    DX, R9
-	MOVQ    count+32(FP), R10
+	CMPQ         SI, $0x00000020
+	JL           few327
+	VBROADCASTSS (AX), Y3
+	VMULPS       (CX), Y3, Y0
+	VMULPS       32(CX), Y3, Y1
+	VMULPS       64(CX), Y3, Y2
+	VMULPS       96(CX), Y3, Y3
+	VBROADCASTSS 4(AX), Y7
+	VMULPS       (CX)(R8*1), Y7, Y4
+	VMULPS       32(CX)(R8*1), Y7, Y5
+	VMULPS       64(CX)(R8*1), Y7, Y6
+	VMULPS       96(CX)(R8*1), Y7, Y7
+	MOVQ         DX, R9
+	MOVQ         BX, R10
+	MOVQ         count+40(FP), R11
 
 loop329:
-	VBROADCASTSS (R8), Y8
-	VBROADCASTSS 128(R8), Y9
-	VCVTPH2PS    (R9), Y10
+	VBROADCASTSS (R9), Y8
+	VBROADCASTSS 128(R9), Y9
+	VCVTPH2PS    (R10), Y10
 	VMULPS       Y8, Y10, Y11
 	VADDPS       Y11, Y0, Y0
 	VMULPS       Y9, Y10, Y10
 	VADDPS       Y10, Y4, Y4
-	VCVTPH2PS    16(R9), Y10
+	VCVTPH2PS    16(R10), Y10
 	VMULPS       Y8, Y10, Y11
 	VADDPS       Y11, Y1, Y1
 	VMULPS       Y9, Y10, Y10
 	VADDPS       Y10, Y5, Y5
-	VCVTPH2PS    32(R9), Y10
+	VCVTPH2PS    32(R10), Y10
 	VMULPS       Y8, Y10, Y11
 	VADDPS       Y11, Y2, Y2
 	VMULPS       Y9, Y10, Y10
 	VADDPS       Y10, Y6, Y6
-	VCVTPH2PS    48(R9), Y10
+	VCVTPH2PS    48(R10), Y10
 	VMULPS       Y8, Y10, Y8
 	VADDPS       Y8, Y3, Y3
 	VMULPS       Y9, Y10, Y8
 	VADDPS       Y8, Y7, Y7
-	ADDQ         $0x04, R8
-	ADDQ         SI, R9
-	DECQ         R10
+	ADDQ         $0x04, R9
+	ADDQ         DI, R10
+	DECQ         R11
 	JNZ          loop329
-	VMOVUPS      Y0, (AX)
-	VMOVUPS      Y1, 32(AX)
-	VMOVUPS      Y2, 64(AX)
-	VMOVUPS      Y3, 96(AX)
-	VMOVUPS      Y4, (AX)(DI*1)
-	VMOVUPS      Y5, 32(AX)(DI*1)
-	VMOVUPS      Y6, 64(AX)(DI*1)
-	VMOVUPS      Y7, 96(AX)(DI*1)
-	ADDQ         $0x00000080, AX
-	ADDQ         $0x00000040, DX
-	SUBQ         $0x00000020, BX
+	VMOVUPS      Y0, (CX)
+	VMOVUPS      Y1, 32(CX)
+	VMOVUPS      Y2, 64(CX)
+	VMOVUPS      Y3, 96(CX)
+	VMOVUPS      Y4, (CX)(R8*1)
+	VMOVUPS      Y5, 32(CX)(R8*1)
+	VMOVUPS      Y6, 64(CX)(R8*1)
+	VMOVUPS      Y7, 96(CX)(R8*1)
+	ADDQ         $0x00000080, CX
+	ADDQ         $0x00000040, BX
+	SUBQ         $0x00000020, SI
 	JMP          many326
 
 few327:
-	CMPQ    BX, $0x00000008
-	JL      done328
-	VMOVUPS (AX), Y0
-	VMOVUPS (AX)(DI*1), Y1
-	MOVQ    CX, R8
-	MOVQ    DX, R9
-	MOVQ    count+32(FP), R10
+	CMPQ         SI, $0x00000008
+	JL           done328
+	VBROADCASTSS (AX), Y0
+	VMULPS       (CX), Y0, Y0
+	VBROADCASTSS 4(AX), Y1
+	VMULPS       (CX)(R8*1), Y1, Y1
+	MOVQ         DX, R9
+	MOVQ         BX, R10
+	MOVQ         count+40(FP), R11
 
 loop330:
-	VBROADCASTSS (R8), Y2
-	VBROADCASTSS 128(R8), Y3
-	VCVTPH2PS    (R9), Y4
+	VBROADCASTSS (R9), Y2
+	VBROADCASTSS 128(R9), Y3
+	VCVTPH2PS    (R10), Y4
 	VMULPS       Y2, Y4, Y2
 	VADDPS       Y2, Y0, Y0
 	VMULPS       Y3, Y4, Y2
 	VADDPS       Y2, Y1, Y1
-	ADDQ         $0x04, R8
-	ADDQ         SI, R9
-	DECQ         R10
+	ADDQ         $0x04, R9
+	ADDQ         DI, R10
+	DECQ         R11
 	JNZ          loop330
-	VMOVUPS      Y0, (AX)
-	VMOVUPS      Y1, (AX)(DI*1)
-	ADDQ         $0x00000020, AX
-	ADDQ         $0x00000010, DX
-	SUBQ         $0x00000008, BX
+	VMOVUPS      Y0, (CX)
+	VMOVUPS      Y1, (CX)(R8*1)
+	ADDQ         $0x00000020, CX
+	ADDQ         $0x00000010, BX
+	SUBQ         $0x00000008, SI
 	JMP          few327
 
 done328:
 	VZEROUPPER
 	RET
 
-// func dotKeysx1AVX512(scores *float32, queries *float32, keys *uint16, dim int)
-// Requires: AVX, AVX512F
-TEXT ·dotKeysx1AVX512(SB), NOSPLIT, $0-32
-	MOVQ   queries+8(FP), AX
-	MOVQ   keys+16(FP), CX
-	MOVQ   dim+24(FP), DX
-	MOVQ   DX, BX
-	SHLQ   $0x02, BX
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
+// func dotKeysx4AVX2(scores *float32, queries *float32, keys *uint16, dim int)
+// Requires: AVX, AVX2, F16C
+TEXT ·dotKeysx4AVX2(SB), NOSPLIT, $0-32
+	MOVQ  dim+24(FP), AX
+	SHLQ  $0x02, AX
+	LEAQ  (AX)(AX*2), DX
+	MOVQ  scores+0(FP), SI
+	MOVQ  queries+8(FP), CX
+	MOVQ  keys+16(FP), BX
+	MOVQ  dim+24(FP), DI
+	VPXOR Y0, Y0, Y0
+	VPXOR Y1, Y1, Y1
+	VPXOR Y2, Y2, Y2
+	VPXOR Y3, Y3, Y3
+	VPXOR Y4, Y4, Y4
+	VPXOR Y5, Y5, Y5
+	VPXOR Y6, Y6, Y6
+	VPXOR Y7, Y7, Y7
 
 loop331:
-	VCVTPH2PS   (CX), Z2
-	VMULPS.BCST (AX), Z2, Z2
-	VADDPS      Z2, Z0, Z0
-	VCVTPH2PS   32(CX), Z2
-	VMULPS.BCST (AX), Z2, Z2
-	VADDPS      Z2, Z1, Z1
-	ADDQ        $0x40, CX
-	ADDQ        $0x00000004, AX
-	DECQ        DX
-	JNZ         loop331
-	MOVQ        scores+0(FP), AX
-	VMOVUPS     Z0, (AX)
-	VMOVUPS     Z1, 64(AX)
+	VCVTPH2PS    (BX), Y8
+	VCVTPH2PS    16(BX), Y9
+	VBROADCASTSS (CX), Y10
+	VMULPS       Y10, Y8, Y11
+	VADDPS       Y11, Y0, Y0
+	VMULPS       Y10, Y9, Y10
+	VADDPS       Y10, Y4, Y4
+	VBROADCASTSS (CX)(AX*1), Y10
+	VMULPS       Y10, Y8, Y11
+	VADDPS       Y11, Y1, Y1
+	VMULPS       Y10, Y9, Y10
+	VADDPS       Y10, Y5, Y5
+	VBROADCASTSS (CX)(AX*2), Y10
+	VMULPS       Y10, Y8, Y11
+	VADDPS       Y11, Y2, Y2
+	VMULPS       Y10, Y9, Y10
+	VADDPS       Y10, Y6, Y6
+	VBROADCASTSS (CX)(DX*1), Y10
+	VMULPS       Y10, Y8, Y8
+	VADDPS       Y8, Y3, Y3
+	VMULPS       Y10, Y9, Y8
+	VADDPS       Y8, Y7, Y7
+	ADDQ         $0x40, BX
+	ADDQ         $0x00000004, CX
+	DECQ         DI
+	JNZ          loop331
+	VMOVUPS      Y0, (SI)
+	VMOVUPS      Y1, 128(SI)
+	VMOVUPS      Y2, 256(SI)
+	VMOVUPS      Y3, 384(SI)
+	VMOVUPS      Y4, 32(SI)
+	VMOVUPS      Y5, 160(SI)
+	VMOVUPS      Y6, 288(SI)
+	VMOVUPS      Y7, 416(SI)
+	MOVQ         queries+8(FP), CX
+	MOVQ         keys+16(FP), BX
+	MOVQ         dim+24(FP), DI
+	VPXOR        Y0, Y0, Y0
+	VPXOR        Y1, Y1, Y1
+	VPXOR        Y2, Y2, Y2
+	VPXOR        Y3, Y3, Y3
+	VPXOR        Y4, Y4, Y4
+	VPXOR        Y5, Y5, Y5
+	VPXOR        Y6, Y6, Y6
+	VPXOR        Y7, Y7, Y7
+
+loop332:
+	VCVTPH2PS    32(BX), Y8
+	VCVTPH2PS    48(BX), Y9
+	VBROADCASTSS (CX), Y10
+	VMULPS       Y10, Y8, Y11
+	VADDPS       Y11, Y0, Y0
+	VMULPS       Y10, Y9, Y10
+	VADDPS       Y10, Y4, Y4
+	VBROADCASTSS (CX)(AX*1), Y10
+	VMULPS       Y10, Y8, Y11
+	VADDPS       Y11, Y1, Y1
+	VMULPS       Y10, Y9, Y10
+	VADDPS       Y10, Y5, Y5
+	VBROADCASTSS (CX)(AX*2), Y10
+	VMULPS       Y10, Y8, Y11
+	VADDPS       Y11, Y2, Y2
+	VMULPS       Y10, Y9, Y10
+	VADDPS       Y10, Y6, Y6
+	VBROADCASTSS (CX)(DX*1), Y10
+	VMULPS       Y10, Y8, Y8
+	VADDPS       Y8, Y3, Y3
+	VMULPS       Y10, Y9, Y8
+	VADDPS       Y8, Y7, Y7
+	ADDQ         $0x40, BX
+	ADDQ         $0x00000004, CX
+	DECQ         DI
+	JNZ          loop332
+	VMOVUPS      Y0, 64(SI)
+	VMOVUPS      Y1, 192(SI)
+	VMOVUPS      Y2, 320(SI)
+	VMOVUPS      Y3, 448(SI)
+	VMOVUPS      Y4, 96(SI)
+	VMOVUPS      Y5, 224(SI)
+	VMOVUPS      Y6, 352(SI)
+	VMOVUPS      Y7, 480(SI)
 	VZEROUPPER
 	RET
 
-// func addValuesx1AVX512(out *float32, weights *float32, values *uint16, dim int, count int)
-// Requires: AVX, AVX512F
-TEXT ·addValuesx1AVX512(SB), NOSPLIT, $0-40
-	MOVQ out+0(FP), AX
-	MOVQ weights+8(FP), CX
-	MOVQ values+16(FP), DX
-	MOVQ dim+24(FP), BX
-	MOVQ BX, SI
-	SHLQ $0x01, SI
-	MOVQ BX, DI
-	SHLQ $0x02, DI
+// func addValuesx4AVX2(out *float32, scales *float32, weights *float32, values *uint16, dim int, count int)
+// Requires: AVX, F16C
+TEXT ·addValuesx4AVX2(SB), NOSPLIT, $0-48
+	MOVQ scales+8(FP), AX
+	MOVQ out+0(FP), CX
+	MOVQ weights+16(FP), DX
+	MOVQ values+24(FP), BX
+	MOVQ dim+32(FP), SI
+	MOVQ SI, DI
+	SHLQ $0x01, DI
+	MOVQ SI, R8
+	SHLQ $0x02, R8
+	LEAQ (R8)(R8*2), R9
 
-many332:
-	CMPQ    BX, $0x00000040
-	JL      few333
-	VMOVUPS (AX), Z0
-	VMOVUPS 64(AX), Z1
-	VMOVUPS 128(AX), Z2
-	VMOVUPS 192(AX), Z3
-	MOVQ    CX, DI
-	MOVQ    DX, R8
-	MOVQ    count+32(FP), R9
-
-loop335:
-	VCVTPH2PS   (R8), Z4
-	VMULPS.BCST (DI), Z4, Z4
-	VADDPS      Z4, Z0, Z0
-	VCVTPH2PS   32(R8), Z4
-	VMULPS.BCST (DI), Z4, Z4
-	VADDPS      Z4, Z1, Z1
-	VCVTPH2PS   64(R8), Z4
-	VMULPS.BCST (DI), Z4, Z4
-	VADDPS      Z4, Z2, Z2
-	VCVTPH2PS   96(R8), Z4
-	VMULPS.BCST (DI), Z4, Z4
-	VADDPS      Z4, Z3, Z3
-	ADDQ        $0x04, DI
-	ADDQ        SI, R8
-	DECQ        R9
-	JNZ         loop335
-	VMOVUPS     Z0, (AX)
-	VMOVUPS     Z1, 64(AX)
-	VMOVUPS     Z2, 128(AX)
-	VMOVUPS     Z3, 192(AX)
-	ADDQ        $0x00000100, AX
-	ADDQ        $0x00000080, DX
-	SUBQ        $0x00000040, BX
-	JMP         many332
-
-few333:
-	CMPQ    BX, $0x00000010
-	JL      done334
-	VMOVUPS (AX), Z0
-	MOVQ    CX, DI
-	MOVQ    DX, R8
-	MOVQ    count+32(FP), R9
+many333:
+	CMPQ         SI, $0x00000010
+	JL           few334
+	VBROADCASTSS (AX), Y1
+	VMULPS       (CX), Y1, Y0
+	VMULPS       32(CX), Y1, Y1
+	VBROADCASTSS 4(AX), Y3
+	VMULPS       (CX)(R8*1), Y3, Y2
+	VMULPS       32(CX)(R8*1), Y3, Y3
+	VBROADCASTSS 8(AX), Y5
+	VMULPS       (CX)(R8*2), Y5, Y4
+	VMULPS       32(CX)(R8*2), Y5, Y5
+	VBROADCASTSS 12(AX), Y7
+	VMULPS       (CX)(R9*1), Y7, Y6
+	VMULPS       32(CX)(R9*1), Y7, Y7
+	MOVQ         DX, R10
+	MOVQ         BX, R11
+	MOVQ         count+40(FP), R12
 
 loop336:
-	VCVTPH2PS   (R8), Z1
-	VMULPS.BCST (DI), Z1, Z1
-	VADDPS      Z1, Z0, Z0
-	ADDQ        $0x04, DI
-	ADDQ        SI, R8
-	DECQ        R9
-	JNZ         loop336
-	VMOVUPS     Z0, (AX)
-	ADDQ        $0x00000040, AX
-	ADDQ        $0x00000020, DX
-	SUBQ        $0x00000010, BX
-	JMP         few333
+	VBROADCASTSS (R10), Y8
+	VBROADCASTSS 128(R10), Y9
+	VBROADCASTSS 256(R10), Y10
+	VBROADCASTSS 384(R10), Y11
+	VCVTPH2PS    (R11), Y12
+	VMULPS       Y8, Y12, Y13
+	VADDPS       Y13, Y0, Y0
+	VMULPS       Y9, Y12, Y13
+	VADDPS       Y13, Y2, Y2
+	VMULPS       Y10, Y12, Y13
+	VADDPS       Y13, Y4, Y4
+	VMULPS       Y11, Y12, Y12
+	VADDPS       Y12, Y6, Y6
+	VCVTPH2PS    16(R11), Y12
+	VMULPS       Y8, Y12, Y8
+	VADDPS       Y8, Y1, Y1
+	VMULPS       Y9, Y12, Y8
+	VADDPS       Y8, Y3, Y3
+	VMULPS       Y10, Y12, Y8
+	VADDPS       Y8, Y5, Y5
+	VMULPS       Y11, Y12, Y8
+	VADDPS       Y8, Y7, Y7
+	ADDQ         $0x04, R10
+	ADDQ         DI, R11
+	DECQ         R12
+	JNZ          loop336
+	VMOVUPS      Y0, (CX)
+	VMOVUPS      Y1, 32(CX)
+	VMOVUPS      Y2, (CX)(R8*1)
+	VMOVUPS      Y3, 32(CX)(R8*1)
+	VMOVUPS      Y4, (CX)(R8*2)
+	VMOVUPS      Y5, 32(CX)(R8*2)
+	VMOVUPS      Y6, (CX)(R9*1)
+	VMOVUPS      Y7, 32(CX)(R9*1)
+	ADDQ         $0x00000040, CX
+	ADDQ         $0x00000020, BX
+	SUBQ         $0x00000010, SI
+	JMP          many333
 
-done334:
+few334:
+	CMPQ         SI, $0x00000008
+	JL           done335
+	VBROADCASTSS (AX), Y0
+	VMULPS       (CX), Y0, Y0
+	VBROADCASTSS 4(AX), Y1
+	VMULPS       (CX)(R8*1), Y1, Y1
+	VBROADCASTSS 8(AX), Y2
+	VMULPS       (CX)(R8*2), Y2, Y2
+	VBROADCASTSS 12(AX), Y3
+	VMULPS       (CX)(R9*1), Y3, Y3
+	MOVQ         DX, R10
+	MOVQ         BX, R11
+	MOVQ         count+40(FP), R12
+
+loop337:
+	VBROADCASTSS (R10), Y4
+	VBROADCASTSS 128(R10), Y5
+	VBROADCASTSS 256(R10), Y6
+	VBROADCASTSS 384(R10), Y7
+	VCVTPH2PS    (R11), Y8
+	VMULPS       Y4, Y8, Y4
+	VADDPS       Y4, Y0, Y0
+	VMULPS       Y5, Y8, Y4
+	VADDPS       Y4, Y1, Y1
+	VMULPS       Y6, Y8, Y4
+	VADDPS       Y4, Y2, Y2
+	VMULPS       Y7, Y8, Y4
+	VADDPS       Y4, Y3, Y3
+	ADDQ         $0x04, R10
+	ADDQ         DI, R11
+	DECQ         R12
+	JNZ          loop337
+	VMOVUPS      Y0, (CX)
+	VMOVUPS      Y1, (CX)(R8*1)
+	VMOVUPS      Y2, (CX)(R8*2)
+	VMOVUPS      Y3, (CX)(R9*1)
+	ADDQ         $0x00000020, CX
+	ADDQ         $0x00000010, BX
+	SUBQ         $0x00000008, SI
+	JMP          few334
+
+done335:
+	VZEROUPPER
+	RET
+
+// func dotKeysx1AVX512(scores *float32, queries *float32, keys *uint16, dim int)
+// Requires: AVX, AVX512F
+TEXT ·dotKeysx1AVX512(SB), NOSPLIT, $0-32
+	MOVQ   dim+24(FP), AX
+	SHLQ   $0x02, AX
+	MOVQ   scores+0(FP), DX
+	MOVQ   queries+8(FP), AX
+	MOVQ   keys+16(FP), CX
+	MOVQ   dim+24(FP), BX
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+
+loop338:
+	VCVTPH2PS   (CX), Z2
+	VCVTPH2PS   32(CX), Z3
+	VMULPS.BCST (AX), Z2, Z2
+	VADDPS      Z2, Z0, Z0
+	VMULPS.BCST (AX), Z3, Z2
+	VADDPS      Z2, Z1, Z1
+	ADDQ        $0x40, CX
+	ADDQ        $0x00000004, AX
+	DECQ        BX
+	JNZ         loop338
+	VMOVUPS     Z0, (DX)
+	VMOVUPS     Z1, 64(DX)
+	VZEROUPPER
+	RET
+
+// func addValuesx1AVX512(out *float32, scales *float32, weights *float32, values *uint16, dim int, count int)
+// Requires: AVX, AVX512F
+TEXT ·addValuesx1AVX512(SB), NOSPLIT, $0-48
+	MOVQ scales+8(FP), AX
+	MOVQ out+0(FP), CX
+	MOVQ weights+16(FP), DX
+	MOVQ values+24(FP), BX
+	MOVQ dim+32(FP), SI
+	MOVQ SI, DI
+	SHLQ $0x01, DI
+	MOVQ SI, R8
+	SHLQ $0x02, R8
+
+many339:
+	CMPQ         SI, $0x00000040
+	JL           few340
+	VBROADCASTSS (AX), Z3
+	VMULPS       (CX), Z3, Z0
+	VMULPS       64(CX), Z3, Z1
+	VMULPS       128(CX), Z3, Z2
+	VMULPS       192(CX), Z3, Z3
+	MOVQ         DX, R8
+	MOVQ         BX, R9
+	MOVQ         count+40(FP), R10
+
+loop342:
+	VCVTPH2PS   (R9), Z4
+	VMULPS.BCST (R8), Z4, Z4
+	VADDPS      Z4, Z0, Z0
+	VCVTPH2PS   32(R9), Z4
+	VMULPS.BCST (R8), Z4, Z4
+	VADDPS      Z4, Z1, Z1
+	VCVTPH2PS   64(R9), Z4
+	VMULPS.BCST (R8), Z4, Z4
+	VADDPS      Z4, Z2, Z2
+	VCVTPH2PS   96(R9), Z4
+	VMULPS.BCST (R8), Z4, Z4
+	VADDPS      Z4, Z3, Z3
+	ADDQ        $0x04, R8
+	ADDQ        DI, R9
+	DECQ        R10
+	JNZ         loop342
+	VMOVUPS     Z0, (CX)
+	VMOVUPS     Z1, 64(CX)
+	VMOVUPS     Z2, 128(CX)
+	VMOVUPS     Z3, 192(CX)
+	ADDQ        $0x00000100, CX
+	ADDQ        $0x00000080, BX
+	SUBQ        $0x00000040, SI
+	JMP         many339
+
+few340:
+	CMPQ         SI, $0x00000010
+	JL           done341
+	VBROADCASTSS (AX), Z0
+	VMULPS       (CX), Z0, Z0
+	MOVQ         DX, R8
+	MOVQ         BX, R9
+	MOVQ         count+40(FP), R10
+
+loop343:
+	VCVTPH2PS   (R9), Z1
+	VMULPS.BCST (R8), Z1, Z1
+	VADDPS      Z1, Z0, Z0
+	ADDQ        $0x04, R8
+	ADDQ        DI, R9
+	DECQ        R10
+	JNZ         loop343
+	VMOVUPS     Z0, (CX)
+	ADDQ        $0x00000040, CX
+	ADDQ        $0x00000020, BX
+	SUBQ        $0x00000010, SI
+	JMP         few340
+
+done341:
 	VZEROUPPER
 	RET
 
 // func dotKeysx2AVX512(scores *float32, queries *float32, keys *uint16, dim int)
 // Requires: AVX, AVX512F
 TEXT ·dotKeysx2AVX512(SB), NOSPLIT, $0-32
-	MOVQ   queries+8(FP), AX
-	MOVQ   keys+16(FP), CX
-	MOVQ   dim+24(FP), DX
-	MOVQ   DX, BX
-	SHLQ   $0x02, BX
+	MOVQ   dim+24(FP), AX
+	SHLQ   $0x02, AX
+	MOVQ   scores+0(FP), BX
+	MOVQ   queries+8(FP), CX
+	MOVQ   keys+16(FP), DX
+	MOVQ   dim+24(FP), SI
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
 	VPXORD Z3, Z3, Z3
 
-loop337:
-	VCVTPH2PS   (CX), Z4
-	VMULPS.BCST (AX), Z4, Z5
-	VADDPS      Z5, Z0, Z0
-	VMULPS.BCST (AX)(BX*1), Z4, Z4
-	VADDPS      Z4, Z2, Z2
-	VCVTPH2PS   32(CX), Z4
-	VMULPS.BCST (AX), Z4, Z5
-	VADDPS      Z5, Z1, Z1
-	VMULPS.BCST (AX)(BX*1), Z4, Z4
+loop344:
+	VCVTPH2PS   (DX), Z4
+	VCVTPH2PS   32(DX), Z5
+	VMULPS.BCST (CX), Z4, Z6
+	VADDPS      Z6, Z0, Z0
+	VMULPS.BCST (CX), Z5, Z6
+	VADDPS      Z6, Z2, Z2
+	VMULPS.BCST (CX)(AX*1), Z4, Z4
+	VADDPS      Z4, Z1, Z1
+	VMULPS.BCST (CX)(AX*1), Z5, Z4
 	VADDPS      Z4, Z3, Z3
-	ADDQ        $0x40, CX
-	ADDQ        $0x00000004, AX
-	DECQ        DX
-	JNZ         loop337
-	MOVQ        scores+0(FP), AX
-	VMOVUPS     Z0, (AX)
-	VMOVUPS     Z1, 64(AX)
-	VMOVUPS     Z2, 128(AX)
-	VMOVUPS     Z3, 192(AX)
+	ADDQ        $0x40, DX
+	ADDQ        $0x00000004, CX
+	DECQ        SI
+	JNZ         loop344
+	VMOVUPS     Z0, (BX)
+	VMOVUPS     Z1, 128(BX)
+	VMOVUPS     Z2, 64(BX)
+	VMOVUPS     Z3, 192(BX)
 	VZEROUPPER
 	RET
 
-// func addValuesx2AVX512(out *float32, weights *float32, values *uint16, dim int, count int)
+// func addValuesx2AVX512(out *float32, scales *float32, weights *float32, values *uint16, dim int, count int)
 // Requires: AVX, AVX512F
-TEXT ·addValuesx2AVX512(SB), NOSPLIT, $0-40
-	MOVQ out+0(FP), AX
-	MOVQ weights+8(FP), CX
-	MOVQ values+16(FP), DX
-	MOVQ dim+24(FP), BX
-	MOVQ BX, SI
-	SHLQ $0x01, SI
-	MOVQ BX, DI
-	SHLQ $0x02, DI
+TEXT ·addValuesx2AVX512(SB), NOSPLIT, $0-48
+	MOVQ scales+8(FP), AX
+	MOVQ out+0(FP), CX
+	MOVQ weights+16(FP), DX
+	MOVQ values+24(FP), BX
+	MOVQ dim+32(FP), SI
+	MOVQ SI, DI
+	SHLQ $0x01, DI
+	MOVQ SI, R8
+	SHLQ $0x02, R8
 
-many338:
-	CMPQ    BX, $0x00000040
-	JL      few339
-	VMOVUPS (AX), Z0
-	VMOVUPS 64(AX), Z1
-	VMOVUPS 128(AX), Z2
-	VMOVUPS 192(AX), Z3
-	VMOVUPS (AX)(DI*1), Z4
-	VMOVUPS 64(AX)(DI*1), Z5
-	VMOVUPS 128(AX)(DI*1), Z6
-	VMOVUPS 192(AX)(DI*1), Z7
-	MOVQ    CX, R8
-	MOVQ    DX, R9
-	MOVQ    count+32(FP), R10
+many345:
+	CMPQ         SI, $0x00000040
+	JL           few346
+	VBROADCASTSS (AX), Z3
+	VMULPS       (CX), Z3, Z0
+	VMULPS       64(CX), Z3, Z1
+	VMULPS       128(CX), Z3, Z2
+	VMULPS       192(CX), Z3, Z3
+	VBROADCASTSS 4(AX), Z7
+	VMULPS       (CX)(R8*1), Z7, Z4
+	VMULPS       64(CX)(R8*1), Z7, Z5
+	VMULPS       128(CX)(R8*1), Z7, Z6
+	VMULPS       192(CX)(R8*1), Z7, Z7
+	MOVQ         DX, R9
+	MOVQ         BX, R10
+	MOVQ         count+40(FP), R11
 
-loop341:
-	VCVTPH2PS   (R9), Z8
-	VMULPS.BCST (R8), Z8, Z9
+loop348:
+	VCVTPH2PS   (R10), Z8
+	VMULPS.BCST (R9), Z8, Z9
 	VADDPS      Z9, Z0, Z0
-	VMULPS.BCST 128(R8), Z8, Z8
+	VMULPS.BCST 128(R9), Z8, Z8
 	VADDPS      Z8, Z4, Z4
-	VCVTPH2PS   32(R9), Z8
-	VMULPS.BCST (R8), Z8, Z9
+	VCVTPH2PS   32(R10), Z8
+	VMULPS.BCST (R9), Z8, Z9
 	VADDPS      Z9, Z1, Z1
-	VMULPS.BCST 128(R8), Z8, Z8
+	VMULPS.BCST 128(R9), Z8, Z8
 	VADDPS      Z8, Z5, Z5
-	VCVTPH2PS   64(R9), Z8
-	VMULPS.BCST (R8), Z8, Z9
+	VCVTPH2PS   64(R10), Z8
+	VMULPS.BCST (R9), Z8, Z9
 	VADDPS      Z9, Z2, Z2
-	VMULPS.BCST 128(R8), Z8, Z8
+	VMULPS.BCST 128(R9), Z8, Z8
 	VADDPS      Z8, Z6, Z6
-	VCVTPH2PS   96(R9), Z8
-	VMULPS.BCST (R8), Z8, Z9
+	VCVTPH2PS   96(R10), Z8
+	VMULPS.BCST (R9), Z8, Z9
 	VADDPS      Z9, Z3, Z3
-	VMULPS.BCST 128(R8), Z8, Z8
+	VMULPS.BCST 128(R9), Z8, Z8
 	VADDPS      Z8, Z7, Z7
-	ADDQ        $0x04, R8
-	ADDQ        SI, R9
-	DECQ        R10
-	JNZ         loop341
-	VMOVUPS     Z0, (AX)
-	VMOVUPS     Z1, 64(AX)
-	VMOVUPS     Z2, 128(AX)
-	VMOVUPS     Z3, 192(AX)
-	VMOVUPS     Z4, (AX)(DI*1)
-	VMOVUPS     Z5, 64(AX)(DI*1)
-	VMOVUPS     Z6, 128(AX)(DI*1)
-	VMOVUPS     Z7, 192(AX)(DI*1)
-	ADDQ        $0x00000100, AX
-	ADDQ        $0x00000080, DX
-	SUBQ        $0x00000040, BX
-	JMP         many338
+	ADDQ        $0x04, R9
+	ADDQ        DI, R10
+	DECQ        R11
+	JNZ         loop348
+	VMOVUPS     Z0, (CX)
+	VMOVUPS     Z1, 64(CX)
+	VMOVUPS     Z2, 128(CX)
+	VMOVUPS     Z3, 192(CX)
+	VMOVUPS     Z4, (CX)(R8*1)
+	VMOVUPS     Z5, 64(CX)(R8*1)
+	VMOVUPS     Z6, 128(CX)(R8*1)
+	VMOVUPS     Z7, 192(CX)(R8*1)
+	ADDQ        $0x00000100, CX
+	ADDQ        $0x00000080, BX
+	SUBQ        $0x00000040, SI
+	JMP         many345
 
-few339:
-	CMPQ    BX, $0x00000010
-	JL      done340
-	VMOVUPS (AX), Z0
-	VMOVUPS (AX)(DI*1), Z1
-	MOVQ    CX, R8
-	MOVQ    DX, R9
-	MOVQ    count+32(FP), R10
+few346:
+	CMPQ         SI, $0x00000010
+	JL           done347
+	VBROADCASTSS (AX), Z0
+	VMULPS       (CX), Z0, Z0
+	VBROADCASTSS 4(AX), Z1
+	VMULPS       (CX)(R8*1), Z1, Z1
+	MOVQ         DX, R9
+	MOVQ         BX, R10
+	MOVQ         count+40(FP), R11
 
-loop342:
-	VCVTPH2PS   (R9), Z2
-	VMULPS.BCST (R8), Z2, Z3
+loop349:
+	VCVTPH2PS   (R10), Z2
+	VMULPS.BCST (R9), Z2, Z3
 	VADDPS      Z3, Z0, Z0
-	VMULPS.BCST 128(R8), Z2, Z2
+	VMULPS.BCST 128(R9), Z2, Z2
 	VADDPS      Z2, Z1, Z1
-	ADDQ        $0x04, R8
-	ADDQ        SI, R9
-	DECQ        R10
-	JNZ         loop342
-	VMOVUPS     Z0, (AX)
-	VMOVUPS     Z1, (AX)(DI*1)
-	ADDQ        $0x00000040, AX
-	ADDQ        $0x00000020, DX
-	SUBQ        $0x00000010, BX
-	JMP         few339
+	ADDQ        $0x04, R9
+	ADDQ        DI, R10
+	DECQ        R11
+	JNZ         loop349
+	VMOVUPS     Z0, (CX)
+	VMOVUPS     Z1, (CX)(R8*1)
+	ADDQ        $0x00000040, CX
+	ADDQ        $0x00000020, BX
+	SUBQ        $0x00000010, SI
+	JMP         few346
 
-done340:
+done347:
 	VZEROUPPER
 	RET
 
 // func dotKeysx4AVX512(scores *float32, queries *float32, keys *uint16, dim int)
 // Requires: AVX, AVX512F
 TEXT ·dotKeysx4AVX512(SB), NOSPLIT, $0-32
-	MOVQ   queries+8(FP), AX
-	MOVQ   keys+16(FP), CX
-	MOVQ   dim+24(FP), DX
-	MOVQ   DX, BX
-	SHLQ   $0x02, BX
-	LEAQ   (BX)(BX*2), SI
+	MOVQ   dim+24(FP), AX
+	SHLQ   $0x02, AX
+	LEAQ   (AX)(AX*2), DX
+	MOVQ   scores+0(FP), SI
+	MOVQ   queries+8(FP), CX
+	MOVQ   keys+16(FP), BX
+	MOVQ   dim+24(FP), DI
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -37430,187 +37670,196 @@ TEXT ·dotKeysx4AVX512(SB), NOSPLIT, $0-32
 	VPXORD Z6, Z6, Z6
 	VPXORD Z7, Z7, Z7
 
-loop343:
-	VCVTPH2PS   (CX), Z8
-	VMULPS.BCST (AX), Z8, Z9
-	VADDPS      Z9, Z0, Z0
-	VMULPS.BCST (AX)(BX*1), Z8, Z9
-	VADDPS      Z9, Z2, Z2
-	VMULPS.BCST (AX)(BX*2), Z8, Z9
-	VADDPS      Z9, Z4, Z4
-	VMULPS.BCST (AX)(SI*1), Z8, Z8
-	VADDPS      Z8, Z6, Z6
-	VCVTPH2PS   32(CX), Z8
-	VMULPS.BCST (AX), Z8, Z9
-	VADDPS      Z9, Z1, Z1
-	VMULPS.BCST (AX)(BX*1), Z8, Z9
-	VADDPS      Z9, Z3, Z3
-	VMULPS.BCST (AX)(BX*2), Z8, Z9
-	VADDPS      Z9, Z5, Z5
-	VMULPS.BCST (AX)(SI*1), Z8, Z8
+loop350:
+	VCVTPH2PS   (BX), Z8
+	VCVTPH2PS   32(BX), Z9
+	VMULPS.BCST (CX), Z8, Z10
+	VADDPS      Z10, Z0, Z0
+	VMULPS.BCST (CX), Z9, Z10
+	VADDPS      Z10, Z4, Z4
+	VMULPS.BCST (CX)(AX*1), Z8, Z10
+	VADDPS      Z10, Z1, Z1
+	VMULPS.BCST (CX)(AX*1), Z9, Z10
+	VADDPS      Z10, Z5, Z5
+	VMULPS.BCST (CX)(AX*2), Z8, Z10
+	VADDPS      Z10, Z2, Z2
+	VMULPS.BCST (CX)(AX*2), Z9, Z10
+	VADDPS      Z10, Z6, Z6
+	VMULPS.BCST (CX)(DX*1), Z8, Z8
+	VADDPS      Z8, Z3, Z3
+	VMULPS.BCST (CX)(DX*1), Z9, Z8
 	VADDPS      Z8, Z7, Z7
-	ADDQ        $0x40, CX
-	ADDQ        $0x00000004, AX
-	DECQ        DX
-	JNZ         loop343
-	MOVQ        scores+0(FP), AX
-	VMOVUPS     Z0, (AX)
-	VMOVUPS     Z1, 64(AX)
-	VMOVUPS     Z2, 128(AX)
-	VMOVUPS     Z3, 192(AX)
-	VMOVUPS     Z4, 256(AX)
-	VMOVUPS     Z5, 320(AX)
-	VMOVUPS     Z6, 384(AX)
-	VMOVUPS     Z7, 448(AX)
+	ADDQ        $0x40, BX
+	ADDQ        $0x00000004, CX
+	DECQ        DI
+	JNZ         loop350
+	VMOVUPS     Z0, (SI)
+	VMOVUPS     Z1, 128(SI)
+	VMOVUPS     Z2, 256(SI)
+	VMOVUPS     Z3, 384(SI)
+	VMOVUPS     Z4, 64(SI)
+	VMOVUPS     Z5, 192(SI)
+	VMOVUPS     Z6, 320(SI)
+	VMOVUPS     Z7, 448(SI)
 	VZEROUPPER
 	RET
 
-// func addValuesx4AVX512(out *float32, weights *float32, values *uint16, dim int, count int)
+// func addValuesx4AVX512(out *float32, scales *float32, weights *float32, values *uint16, dim int, count int)
 // Requires: AVX, AVX512F
-TEXT ·addValuesx4AVX512(SB), NOSPLIT, $0-40
-	MOVQ out+0(FP), AX
-	MOVQ weights+8(FP), CX
-	MOVQ values+16(FP), DX
-	MOVQ dim+24(FP), BX
-	MOVQ BX, SI
-	SHLQ $0x01, SI
-	MOVQ BX, DI
-	SHLQ $0x02, DI
-	LEAQ (DI)(DI*2), R8
+TEXT ·addValuesx4AVX512(SB), NOSPLIT, $0-48
+	MOVQ scales+8(FP), AX
+	MOVQ out+0(FP), CX
+	MOVQ weights+16(FP), DX
+	MOVQ values+24(FP), BX
+	MOVQ dim+32(FP), SI
+	MOVQ SI, DI
+	SHLQ $0x01, DI
+	MOVQ SI, R8
+	SHLQ $0x02, R8
+	LEAQ (R8)(R8*2), R9
 
-many344:
-	CMPQ    BX, $0x00000040
-	JL      few345
-	VMOVUPS (AX), Z0
-	VMOVUPS 64(AX), Z1
-	VMOVUPS 128(AX), Z2
-	VMOVUPS 192(AX), Z3
-	VMOVUPS (AX)(DI*1), Z4
-	VMOVUPS 64(AX)(DI*1), Z5
-	VMOVUPS 128(AX)(DI*1), Z6
-	VMOVUPS 192(AX)(DI*1), Z7
-	VMOVUPS (AX)(DI*2), Z8
-	VMOVUPS 64(AX)(DI*2), Z9
-	VMOVUPS 128(AX)(DI*2), Z10
-	VMOVUPS 192(AX)(DI*2), Z11
-	VMOVUPS (AX)(R8*1), Z12
-	VMOVUPS 64(AX)(R8*1), Z13
-	VMOVUPS 128(AX)(R8*1), Z14
-	VMOVUPS 192(AX)(R8*1), Z15
-	MOVQ    CX, R9
-	MOVQ    DX, R10
-	MOVQ    count+32(FP), R11
+many351:
+	CMPQ         SI, $0x00000040
+	JL           few352
+	VBROADCASTSS (AX), Z3
+	VMULPS       (CX), Z3, Z0
+	VMULPS       64(CX), Z3, Z1
+	VMULPS       128(CX), Z3, Z2
+	VMULPS       192(CX), Z3, Z3
+	VBROADCASTSS 4(AX), Z7
+	VMULPS       (CX)(R8*1), Z7, Z4
+	VMULPS       64(CX)(R8*1), Z7, Z5
+	VMULPS       128(CX)(R8*1), Z7, Z6
+	VMULPS       192(CX)(R8*1), Z7, Z7
+	VBROADCASTSS 8(AX), Z11
+	VMULPS       (CX)(R8*2), Z11, Z8
+	VMULPS       64(CX)(R8*2), Z11, Z9
+	VMULPS       128(CX)(R8*2), Z11, Z10
+	VMULPS       192(CX)(R8*2), Z11, Z11
+	VBROADCASTSS 12(AX), Z15
+	VMULPS       (CX)(R9*1), Z15, Z12
+	VMULPS       64(CX)(R9*1), Z15, Z13
+	VMULPS       128(CX)(R9*1), Z15, Z14
+	VMULPS       192(CX)(R9*1), Z15, Z15
+	MOVQ         DX, R10
+	MOVQ         BX, R11
+	MOVQ         count+40(FP), R12
 
-loop347:
-	VCVTPH2PS   (R10), Z16
-	VMULPS.BCST (R9), Z16, Z17
+loop354:
+	VCVTPH2PS   (R11), Z16
+	VMULPS.BCST (R10), Z16, Z17
 	VADDPS      Z17, Z0, Z0
-	VMULPS.BCST 128(R9), Z16, Z17
+	VMULPS.BCST 128(R10), Z16, Z17
 	VADDPS      Z17, Z4, Z4
-	VMULPS.BCST 256(R9), Z16, Z17
+	VMULPS.BCST 256(R10), Z16, Z17
 	VADDPS      Z17, Z8, Z8
-	VMULPS.BCST 384(R9), Z16, Z16
+	VMULPS.BCST 384(R10), Z16, Z16
 	VADDPS      Z16, Z12, Z12
-	VCVTPH2PS   32(R10), Z16
-	VMULPS.BCST (R9), Z16, Z17
+	VCVTPH2PS   32(R11), Z16
+	VMULPS.BCST (R10), Z16, Z17
 	VADDPS      Z17, Z1, Z1
-	VMULPS.BCST 128(R9), Z16, Z17
+	VMULPS.BCST 128(R10), Z16, Z17
 	VADDPS      Z17, Z5, Z5
-	VMULPS.BCST 256(R9), Z16, Z17
+	VMULPS.BCST 256(R10), Z16, Z17
 	VADDPS      Z17, Z9, Z9
-	VMULPS.BCST 384(R9), Z16, Z16
+	VMULPS.BCST 384(R10), Z16, Z16
 	VADDPS      Z16, Z13, Z13
-	VCVTPH2PS   64(R10), Z16
-	VMULPS.BCST (R9), Z16, Z17
+	VCVTPH2PS   64(R11), Z16
+	VMULPS.BCST (R10), Z16, Z17
 	VADDPS      Z17, Z2, Z2
-	VMULPS.BCST 128(R9), Z16, Z17
+	VMULPS.BCST 128(R10), Z16, Z17
 	VADDPS      Z17, Z6, Z6
-	VMULPS.BCST 256(R9), Z16, Z17
+	VMULPS.BCST 256(R10), Z16, Z17
 	VADDPS      Z17, Z10, Z10
-	VMULPS.BCST 384(R9), Z16, Z16
+	VMULPS.BCST 384(R10), Z16, Z16
 	VADDPS      Z16, Z14, Z14
-	VCVTPH2PS   96(R10), Z16
-	VMULPS.BCST (R9), Z16, Z17
+	VCVTPH2PS   96(R11), Z16
+	VMULPS.BCST (R10), Z16, Z17
 	VADDPS      Z17, Z3, Z3
-	VMULPS.BCST 128(R9), Z16, Z17
+	VMULPS.BCST 128(R10), Z16, Z17
 	VADDPS      Z17, Z7, Z7
-	VMULPS.BCST 256(R9), Z16, Z17
+	VMULPS.BCST 256(R10), Z16, Z17
 	VADDPS      Z17, Z11, Z11
-	VMULPS.BCST 384(R9), Z16, Z16
+	VMULPS.BCST 384(R10), Z16, Z16
 	VADDPS      Z16, Z15, Z15
-	ADDQ        $0x04, R9
-	ADDQ        SI, R10
-	DECQ        R11
-	JNZ         loop347
-	VMOVUPS     Z0, (AX)
-	VMOVUPS     Z1, 64(AX)
-	VMOVUPS     Z2, 128(AX)
-	VMOVUPS     Z3, 192(AX)
-	VMOVUPS     Z4, (AX)(DI*1)
-	VMOVUPS     Z5, 64(AX)(DI*1)
-	VMOVUPS     Z6, 128(AX)(DI*1)
-	VMOVUPS     Z7, 192(AX)(DI*1)
-	VMOVUPS     Z8, (AX)(DI*2)
-	VMOVUPS     Z9, 64(AX)(DI*2)
-	VMOVUPS     Z10, 128(AX)(DI*2)
-	VMOVUPS     Z11, 192(AX)(DI*2)
-	VMOVUPS     Z12, (AX)(R8*1)
-	VMOVUPS     Z13, 64(AX)(R8*1)
-	VMOVUPS     Z14, 128(AX)(R8*1)
-	VMOVUPS     Z15, 192(AX)(R8*1)
-	ADDQ        $0x00000100, AX
-	ADDQ        $0x00000080, DX
-	SUBQ        $0x00000040, BX
-	JMP         many344
+	ADDQ        $0x04, R10
+	ADDQ        DI, R11
+	DECQ        R12
+	JNZ         loop354
+	VMOVUPS     Z0, (CX)
+	VMOVUPS     Z1, 64(CX)
+	VMOVUPS     Z2, 128(CX)
+	VMOVUPS     Z3, 192(CX)
+	VMOVUPS     Z4, (CX)(R8*1)
+	VMOVUPS     Z5, 64(CX)(R8*1)
+	VMOVUPS     Z6, 128(CX)(R8*1)
+	VMOVUPS     Z7, 192(CX)(R8*1)
+	VMOVUPS     Z8, (CX)(R8*2)
+	VMOVUPS     Z9, 64(CX)(R8*2)
+	VMOVUPS     Z10, 128(CX)(R8*2)
+	VMOVUPS     Z11, 192(CX)(R8*2)
+	VMOVUPS     Z12, (CX)(R9*1)
+	VMOVUPS     Z13, 64(CX)(R9*1)
+	VMOVUPS     Z14, 128(CX)(R9*1)
+	VMOVUPS     Z15, 192(CX)(R9*1)
+	ADDQ        $0x00000100, CX
+	ADDQ        $0x00000080, BX
+	SUBQ        $0x00000040, SI
+	JMP         many351
 
-few345:
-	CMPQ    BX, $0x00000010
-	JL      done346
-	VMOVUPS (AX), Z0
-	VMOVUPS (AX)(DI*1), Z1
-	VMOVUPS (AX)(DI*2), Z2
-	VMOVUPS (AX)(R8*1), Z3
-	MOVQ    CX, R9
-	MOVQ    DX, R10
-	MOVQ    count+32(FP), R11
+few352:
+	CMPQ         SI, $0x00000010
+	JL           done353
+	VBROADCASTSS (AX), Z0
+	VMULPS       (CX), Z0, Z0
+	VBROADCASTSS 4(AX), Z1
+	VMULPS       (CX)(R8*1), Z1, Z1
+	VBROADCASTSS 8(AX), Z2
+	VMULPS       (CX)(R8*2), Z2, Z2
+	VBROADCASTSS 12(AX), Z3
+	VMULPS       (CX)(R9*1), Z3, Z3
+	MOVQ         DX, R10
+	MOVQ         BX, R11
+	MOVQ         count+40(FP), R12
 
-loop348:
-	VCVTPH2PS   (R10), Z4
-	VMULPS.BCST (R9), Z4, Z5
+loop355:
+	VCVTPH2PS   (R11), Z4
+	VMULPS.BCST (R10), Z4, Z5
 	VADDPS      Z5, Z0, Z0
-	VMULPS.BCST 128(R9), Z4, Z5
+	VMULPS.BCST 128(R10), Z4, Z5
 	VADDPS      Z5, Z1, Z1
-	VMULPS.BCST 256(R9), Z4, Z5
+	VMULPS.BCST 256(R10), Z4, Z5
 	VADDPS      Z5, Z2, Z2
-	VMULPS.BCST 384(R9), Z4, Z4
+	VMULPS.BCST 384(R10), Z4, Z4
 	VADDPS      Z4, Z3, Z3
-	ADDQ        $0x04, R9
-	ADDQ        SI, R10
-	DECQ        R11
-	JNZ         loop348
-	VMOVUPS     Z0, (AX)
-	VMOVUPS     Z1, (AX)(DI*1)
-	VMOVUPS     Z2, (AX)(DI*2)
-	VMOVUPS     Z3, (AX)(R8*1)
-	ADDQ        $0x00000040, AX
-	ADDQ        $0x00000020, DX
-	SUBQ        $0x00000010, BX
-	JMP         few345
+	ADDQ        $0x04, R10
+	ADDQ        DI, R11
+	DECQ        R12
+	JNZ         loop355
+	VMOVUPS     Z0, (CX)
+	VMOVUPS     Z1, (CX)(R8*1)
+	VMOVUPS     Z2, (CX)(R8*2)
+	VMOVUPS     Z3, (CX)(R9*1)
+	ADDQ        $0x00000040, CX
+	ADDQ        $0x00000020, BX
+	SUBQ        $0x00000010, SI
+	JMP         few352
 
-done346:
+done353:
 	VZEROUPPER
 	RET
 
 // func dotKeysx8AVX512(scores *float32, queries *float32, keys *uint16, dim int)
 // Requires: AVX, AVX512F
 TEXT ·dotKeysx8AVX512(SB), NOSPLIT, $0-32
-	MOVQ   queries+8(FP), AX
-	MOVQ   keys+16(FP), CX
-	MOVQ   dim+24(FP), DX
-	MOVQ   DX, BX
-	SHLQ   $0x02, BX
-	LEAQ   (BX)(BX*2), SI
-	LEAQ   (AX)(BX*4), DI
+	MOVQ   dim+24(FP), AX
+	SHLQ   $0x02, AX
+	LEAQ   (AX)(AX*2), DX
+	MOVQ   scores+0(FP), SI
+	MOVQ   queries+8(FP), CX
+	LEAQ   (CX)(AX*4), R8
+	MOVQ   keys+16(FP), BX
+	MOVQ   dim+24(FP), DI
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -37628,226 +37877,406 @@ TEXT ·dotKeysx8AVX512(SB), NOSPLIT, $0-32
 	VPXORD Z14, Z14, Z14
 	VPXORD Z15, Z15, Z15
 
-loop349:
-	VCVTPH2PS   (CX), Z16
-	VMULPS.BCST (AX), Z16, Z17
-	VADDPS      Z17, Z0, Z0
-	VMULPS.BCST (AX)(BX*1), Z16, Z17
-	VADDPS      Z17, Z2, Z2
-	VMULPS.BCST (AX)(BX*2), Z16, Z17
-	VADDPS      Z17, Z4, Z4
-	VMULPS.BCST (AX)(SI*1), Z16, Z17
-	VADDPS      Z17, Z6, Z6
-	VMULPS.BCST (DI), Z16, Z17
-	VADDPS      Z17, Z8, Z8
-	VMULPS.BCST (DI)(BX*1), Z16, Z17
-	VADDPS      Z17, Z10, Z10
-	VMULPS.BCST (DI)(BX*2), Z16, Z17
-	VADDPS      Z17, Z12, Z12
-	VMULPS.BCST (DI)(SI*1), Z16, Z16
-	VADDPS      Z16, Z14, Z14
-	VCVTPH2PS   32(CX), Z16
-	VMULPS.BCST (AX), Z16, Z17
-	VADDPS      Z17, Z1, Z1
-	VMULPS.BCST (AX)(BX*1), Z16, Z17
-	VADDPS      Z17, Z3, Z3
-	VMULPS.BCST (AX)(BX*2), Z16, Z17
-	VADDPS      Z17, Z5, Z5
-	VMULPS.BCST (AX)(SI*1), Z16, Z17
-	VADDPS      Z17, Z7, Z7
-	VMULPS.BCST (DI), Z16, Z17
-	VADDPS      Z17, Z9, Z9
-	VMULPS.BCST (DI)(BX*1), Z16, Z17
-	VADDPS      Z17, Z11, Z11
-	VMULPS.BCST (DI)(BX*2), Z16, Z17
-	VADDPS      Z17, Z13, Z13
-	VMULPS.BCST (DI)(SI*1), Z16, Z16
+loop356:
+	VCVTPH2PS   (BX), Z16
+	VCVTPH2PS   32(BX), Z17
+	VMULPS.BCST (CX), Z16, Z18
+	VADDPS      Z18, Z0, Z0
+	VMULPS.BCST (CX), Z17, Z18
+	VADDPS      Z18, Z8, Z8
+	VMULPS.BCST (CX)(AX*1), Z16, Z18
+	VADDPS      Z18, Z1, Z1
+	VMULPS.BCST (CX)(AX*1), Z17, Z18
+	VADDPS      Z18, Z9, Z9
+	VMULPS.BCST (CX)(AX*2), Z16, Z18
+	VADDPS      Z18, Z2, Z2
+	VMULPS.BCST (CX)(AX*2), Z17, Z18
+	VADDPS      Z18, Z10, Z10
+	VMULPS.BCST (CX)(DX*1), Z16, Z18
+	VADDPS      Z18, Z3, Z3
+	VMULPS.BCST (CX)(DX*1), Z17, Z18
+	VADDPS      Z18, Z11, Z11
+	VMULPS.BCST (R8), Z16, Z18
+	VADDPS      Z18, Z4, Z4
+	VMULPS.BCST (R8), Z17, Z18
+	VADDPS      Z18, Z12, Z12
+	VMULPS.BCST (R8)(AX*1), Z16, Z18
+	VADDPS      Z18, Z5, Z5
+	VMULPS.BCST (R8)(AX*1), Z17, Z18
+	VADDPS      Z18, Z13, Z13
+	VMULPS.BCST (R8)(AX*2), Z16, Z18
+	VADDPS      Z18, Z6, Z6
+	VMULPS.BCST (R8)(AX*2), Z17, Z18
+	VADDPS      Z18, Z14, Z14
+	VMULPS.BCST (R8)(DX*1), Z16, Z16
+	VADDPS      Z16, Z7, Z7
+	VMULPS.BCST (R8)(DX*1), Z17, Z16
 	VADDPS      Z16, Z15, Z15
-	ADDQ        $0x40, CX
-	ADDQ        $0x00000004, AX
-	ADDQ        $0x00000004, DI
-	DECQ        DX
-	JNZ         loop349
-	MOVQ        scores+0(FP), AX
-	VMOVUPS     Z0, (AX)
-	VMOVUPS     Z1, 64(AX)
-	VMOVUPS     Z2, 128(AX)
-	VMOVUPS     Z3, 192(AX)
-	VMOVUPS     Z4, 256(AX)
-	VMOVUPS     Z5, 320(AX)
-	VMOVUPS     Z6, 384(AX)
-	VMOVUPS     Z7, 448(AX)
-	VMOVUPS     Z8, 512(AX)
-	VMOVUPS     Z9, 576(AX)
-	VMOVUPS     Z10, 640(AX)
-	VMOVUPS     Z11, 704(AX)
-	VMOVUPS     Z12, 768(AX)
-	VMOVUPS     Z13, 832(AX)
-	VMOVUPS     Z14, 896(AX)
-	VMOVUPS     Z15, 960(AX)
+	ADDQ        $0x40, BX
+	ADDQ        $0x00000004, CX
+	ADDQ        $0x00000004, R8
+	DECQ        DI
+	JNZ         loop356
+	VMOVUPS     Z0, (SI)
+	VMOVUPS     Z1, 128(SI)
+	VMOVUPS     Z2, 256(SI)
+	VMOVUPS     Z3, 384(SI)
+	VMOVUPS     Z4, 512(SI)
+	VMOVUPS     Z5, 640(SI)
+	VMOVUPS     Z6, 768(SI)
+	VMOVUPS     Z7, 896(SI)
+	VMOVUPS     Z8, 64(SI)
+	VMOVUPS     Z9, 192(SI)
+	VMOVUPS     Z10, 320(SI)
+	VMOVUPS     Z11, 448(SI)
+	VMOVUPS     Z12, 576(SI)
+	VMOVUPS     Z13, 704(SI)
+	VMOVUPS     Z14, 832(SI)
+	VMOVUPS     Z15, 960(SI)
 	VZEROUPPER
 	RET
 
-// func addValuesx8AVX512(out *float32, weights *float32, values *uint16, dim int, count int)
+// func addValuesx8AVX512(out *float32, scales *float32, weights *float32, values *uint16, dim int, count int)
 // Requires: AVX, AVX512F
-TEXT ·addValuesx8AVX512(SB), NOSPLIT, $0-40
-	MOVQ out+0(FP), AX
-	MOVQ weights+8(FP), CX
-	MOVQ values+16(FP), DX
-	MOVQ dim+24(FP), BX
-	MOVQ BX, SI
-	SHLQ $0x01, SI
-	MOVQ BX, DI
-	SHLQ $0x02, DI
-	LEAQ (DI)(DI*2), R8
-	LEAQ (AX)(DI*4), R9
+TEXT ·addValuesx8AVX512(SB), NOSPLIT, $0-48
+	MOVQ scales+8(FP), AX
+	MOVQ out+0(FP), CX
+	MOVQ weights+16(FP), DX
+	MOVQ values+24(FP), BX
+	MOVQ dim+32(FP), SI
+	MOVQ SI, DI
+	SHLQ $0x01, DI
+	MOVQ SI, R8
+	SHLQ $0x02, R8
+	LEAQ (R8)(R8*2), R9
+	LEAQ (CX)(R8*4), R10
 
-many350:
-	CMPQ    BX, $0x00000020
-	JL      few351
-	VMOVUPS (AX), Z0
-	VMOVUPS 64(AX), Z1
-	VMOVUPS (AX)(DI*1), Z2
-	VMOVUPS 64(AX)(DI*1), Z3
-	VMOVUPS (AX)(DI*2), Z4
-	VMOVUPS 64(AX)(DI*2), Z5
-	VMOVUPS (AX)(R8*1), Z6
-	VMOVUPS 64(AX)(R8*1), Z7
-	VMOVUPS (R9), Z8
-	VMOVUPS 64(R9), Z9
-	VMOVUPS (R9)(DI*1), Z10
-	VMOVUPS 64(R9)(DI*1), Z11
-	VMOVUPS (R9)(DI*2), Z12
-	VMOVUPS 64(R9)(DI*2), Z13
-	VMOVUPS (R9)(R8*1), Z14
-	VMOVUPS 64(R9)(R8*1), Z15
-	MOVQ    CX, R10
-	MOVQ    DX, R11
-	MOVQ    count+32(FP), R12
+many357:
+	CMPQ         SI, $0x00000020
+	JL           few358
+	VBROADCASTSS (AX), Z1
+	VMULPS       (CX), Z1, Z0
+	VMULPS       64(CX), Z1, Z1
+	VBROADCASTSS 4(AX), Z3
+	VMULPS       (CX)(R8*1), Z3, Z2
+	VMULPS       64(CX)(R8*1), Z3, Z3
+	VBROADCASTSS 8(AX), Z5
+	VMULPS       (CX)(R8*2), Z5, Z4
+	VMULPS       64(CX)(R8*2), Z5, Z5
+	VBROADCASTSS 12(AX), Z7
+	VMULPS       (CX)(R9*1), Z7, Z6
+	VMULPS       64(CX)(R9*1), Z7, Z7
+	VBROADCASTSS 16(AX), Z9
+	VMULPS       (R10), Z9, Z8
+	VMULPS       64(R10), Z9, Z9
+	VBROADCASTSS 20(AX), Z11
+	VMULPS       (R10)(R8*1), Z11, Z10
+	VMULPS       64(R10)(R8*1), Z11, Z11
+	VBROADCASTSS 24(AX), Z13
+	VMULPS       (R10)(R8*2), Z13, Z12
+	VMULPS       64(R10)(R8*2), Z13, Z13
+	VBROADCASTSS 28(AX), Z15
+	VMULPS       (R10)(R9*1), Z15, Z14
+	VMULPS       64(R10)(R9*1), Z15, Z15
+	MOVQ         DX, R11
+	MOVQ         BX, R12
+	MOVQ         count+40(FP), R13
 
-loop353:
-	VCVTPH2PS   (R11), Z16
-	VMULPS.BCST (R10), Z16, Z17
+loop360:
+	VCVTPH2PS   (R12), Z16
+	VMULPS.BCST (R11), Z16, Z17
 	VADDPS      Z17, Z0, Z0
-	VMULPS.BCST 128(R10), Z16, Z17
+	VMULPS.BCST 128(R11), Z16, Z17
 	VADDPS      Z17, Z2, Z2
-	VMULPS.BCST 256(R10), Z16, Z17
+	VMULPS.BCST 256(R11), Z16, Z17
 	VADDPS      Z17, Z4, Z4
-	VMULPS.BCST 384(R10), Z16, Z17
+	VMULPS.BCST 384(R11), Z16, Z17
 	VADDPS      Z17, Z6, Z6
-	VMULPS.BCST 512(R10), Z16, Z17
+	VMULPS.BCST 512(R11), Z16, Z17
 	VADDPS      Z17, Z8, Z8
-	VMULPS.BCST 640(R10), Z16, Z17
+	VMULPS.BCST 640(R11), Z16, Z17
 	VADDPS      Z17, Z10, Z10
-	VMULPS.BCST 768(R10), Z16, Z17
+	VMULPS.BCST 768(R11), Z16, Z17
 	VADDPS      Z17, Z12, Z12
-	VMULPS.BCST 896(R10), Z16, Z16
+	VMULPS.BCST 896(R11), Z16, Z16
 	VADDPS      Z16, Z14, Z14
-	VCVTPH2PS   32(R11), Z16
-	VMULPS.BCST (R10), Z16, Z17
+	VCVTPH2PS   32(R12), Z16
+	VMULPS.BCST (R11), Z16, Z17
 	VADDPS      Z17, Z1, Z1
-	VMULPS.BCST 128(R10), Z16, Z17
+	VMULPS.BCST 128(R11), Z16, Z17
 	VADDPS      Z17, Z3, Z3
-	VMULPS.BCST 256(R10), Z16, Z17
+	VMULPS.BCST 256(R11), Z16, Z17
 	VADDPS      Z17, Z5, Z5
-	VMULPS.BCST 384(R10), Z16, Z17
+	VMULPS.BCST 384(R11), Z16, Z17
 	VADDPS      Z17, Z7, Z7
-	VMULPS.BCST 512(R10), Z16, Z17
+	VMULPS.BCST 512(R11), Z16, Z17
 	VADDPS      Z17, Z9, Z9
-	VMULPS.BCST 640(R10), Z16, Z17
+	VMULPS.BCST 640(R11), Z16, Z17
 	VADDPS      Z17, Z11, Z11
-	VMULPS.BCST 768(R10), Z16, Z17
+	VMULPS.BCST 768(R11), Z16, Z17
 	VADDPS      Z17, Z13, Z13
-	VMULPS.BCST 896(R10), Z16, Z16
+	VMULPS.BCST 896(R11), Z16, Z16
 	VADDPS      Z16, Z15, Z15
-	ADDQ        $0x04, R10
-	ADDQ        SI, R11
-	DECQ        R12
-	JNZ         loop353
-	VMOVUPS     Z0, (AX)
-	VMOVUPS     Z1, 64(AX)
-	VMOVUPS     Z2, (AX)(DI*1)
-	VMOVUPS     Z3, 64(AX)(DI*1)
-	VMOVUPS     Z4, (AX)(DI*2)
-	VMOVUPS     Z5, 64(AX)(DI*2)
-	VMOVUPS     Z6, (AX)(R8*1)
-	VMOVUPS     Z7, 64(AX)(R8*1)
-	VMOVUPS     Z8, (R9)
-	VMOVUPS     Z9, 64(R9)
-	VMOVUPS     Z10, (R9)(DI*1)
-	VMOVUPS     Z11, 64(R9)(DI*1)
-	VMOVUPS     Z12, (R9)(DI*2)
-	VMOVUPS     Z13, 64(R9)(DI*2)
-	VMOVUPS     Z14, (R9)(R8*1)
-	VMOVUPS     Z15, 64(R9)(R8*1)
-	ADDQ        $0x00000080, AX
-	ADDQ        $0x00000080, R9
-	ADDQ        $0x00000040, DX
-	SUBQ        $0x00000020, BX
-	JMP         many350
+	ADDQ        $0x04, R11
+	ADDQ        DI, R12
+	DECQ        R13
+	JNZ         loop360
+	VMOVUPS     Z0, (CX)
+	VMOVUPS     Z1, 64(CX)
+	VMOVUPS     Z2, (CX)(R8*1)
+	VMOVUPS     Z3, 64(CX)(R8*1)
+	VMOVUPS     Z4, (CX)(R8*2)
+	VMOVUPS     Z5, 64(CX)(R8*2)
+	VMOVUPS     Z6, (CX)(R9*1)
+	VMOVUPS     Z7, 64(CX)(R9*1)
+	VMOVUPS     Z8, (R10)
+	VMOVUPS     Z9, 64(R10)
+	VMOVUPS     Z10, (R10)(R8*1)
+	VMOVUPS     Z11, 64(R10)(R8*1)
+	VMOVUPS     Z12, (R10)(R8*2)
+	VMOVUPS     Z13, 64(R10)(R8*2)
+	VMOVUPS     Z14, (R10)(R9*1)
+	VMOVUPS     Z15, 64(R10)(R9*1)
+	ADDQ        $0x00000080, CX
+	ADDQ        $0x00000080, R10
+	ADDQ        $0x00000040, BX
+	SUBQ        $0x00000020, SI
+	JMP         many357
 
-few351:
-	CMPQ    BX, $0x00000010
-	JL      done352
-	VMOVUPS (AX), Z0
-	VMOVUPS (AX)(DI*1), Z1
-	VMOVUPS (AX)(DI*2), Z2
-	VMOVUPS (AX)(R8*1), Z3
-	VMOVUPS (R9), Z4
-	VMOVUPS (R9)(DI*1), Z5
-	VMOVUPS (R9)(DI*2), Z6
-	VMOVUPS (R9)(R8*1), Z7
-	MOVQ    CX, R10
-	MOVQ    DX, R11
-	MOVQ    count+32(FP), R12
+few358:
+	CMPQ         SI, $0x00000010
+	JL           done359
+	VBROADCASTSS (AX), Z0
+	VMULPS       (CX), Z0, Z0
+	VBROADCASTSS 4(AX), Z1
+	VMULPS       (CX)(R8*1), Z1, Z1
+	VBROADCASTSS 8(AX), Z2
+	VMULPS       (CX)(R8*2), Z2, Z2
+	VBROADCASTSS 12(AX), Z3
+	VMULPS       (CX)(R9*1), Z3, Z3
+	VBROADCASTSS 16(AX), Z4
+	VMULPS       (R10), Z4, Z4
+	VBROADCASTSS 20(AX), Z5
+	VMULPS       (R10)(R8*1), Z5, Z5
+	VBROADCASTSS 24(AX), Z6
+	VMULPS       (R10)(R8*2), Z6, Z6
+	VBROADCASTSS 28(AX), Z7
+	VMULPS       (R10)(R9*1), Z7, Z7
+	MOVQ         DX, R11
+	MOVQ         BX, R12
+	MOVQ         count+40(FP), R13
 
-loop354:
-	VCVTPH2PS   (R11), Z8
-	VMULPS.BCST (R10), Z8, Z9
+loop361:
+	VCVTPH2PS   (R12), Z8
+	VMULPS.BCST (R11), Z8, Z9
 	VADDPS      Z9, Z0, Z0
-	VMULPS.BCST 128(R10), Z8, Z9
+	VMULPS.BCST 128(R11), Z8, Z9
 	VADDPS      Z9, Z1, Z1
-	VMULPS.BCST 256(R10), Z8, Z9
+	VMULPS.BCST 256(R11), Z8, Z9
 	VADDPS      Z9, Z2, Z2
-	VMULPS.BCST 384(R10), Z8, Z9
+	VMULPS.BCST 384(R11), Z8, Z9
 	VADDPS      Z9, Z3, Z3
-	VMULPS.BCST 512(R10), Z8, Z9
+	VMULPS.BCST 512(R11), Z8, Z9
 	VADDPS      Z9, Z4, Z4
-	VMULPS.BCST 640(R10), Z8, Z9
+	VMULPS.BCST 640(R11), Z8, Z9
 	VADDPS      Z9, Z5, Z5
-	VMULPS.BCST 768(R10), Z8, Z9
+	VMULPS.BCST 768(R11), Z8, Z9
 	VADDPS      Z9, Z6, Z6
-	VMULPS.BCST 896(R10), Z8, Z8
+	VMULPS.BCST 896(R11), Z8, Z8
 	VADDPS      Z8, Z7, Z7
-	ADDQ        $0x04, R10
-	ADDQ        SI, R11
-	DECQ        R12
-	JNZ         loop354
-	VMOVUPS     Z0, (AX)
-	VMOVUPS     Z1, (AX)(DI*1)
-	VMOVUPS     Z2, (AX)(DI*2)
-	VMOVUPS     Z3, (AX)(R8*1)
-	VMOVUPS     Z4, (R9)
-	VMOVUPS     Z5, (R9)(DI*1)
-	VMOVUPS     Z6, (R9)(DI*2)
-	VMOVUPS     Z7, (R9)(R8*1)
-	ADDQ        $0x00000040, AX
-	ADDQ        $0x00000040, R9
-	ADDQ        $0x00000020, DX
-	SUBQ        $0x00000010, BX
-	JMP         few351
+	ADDQ        $0x04, R11
+	ADDQ        DI, R12
+	DECQ        R13
+	JNZ         loop361
+	VMOVUPS     Z0, (CX)
+	VMOVUPS     Z1, (CX)(R8*1)
+	VMOVUPS     Z2, (CX)(R8*2)
+	VMOVUPS     Z3, (CX)(R9*1)
+	VMOVUPS     Z4, (R10)
+	VMOVUPS     Z5, (R10)(R8*1)
+	VMOVUPS     Z6, (R10)(R8*2)
+	VMOVUPS     Z7, (R10)(R9*1)
+	ADDQ        $0x00000040, CX
+	ADDQ        $0x00000040, R10
+	ADDQ        $0x00000020, BX
+	SUBQ        $0x00000010, SI
+	JMP         few358
 
-done352:
+done359:
 	VZEROUPPER
 	RET
 
-// func expSumAVX2(scores *float32, top float32) float32
-// Requires: AVX, AVX2, SSE
-TEXT ·expSumAVX2(SB), NOSPLIT, $0-20
-	MOVQ         scores+0(FP), AX
-	MOVSS        top+8(FP), X0
-	VBROADCASTSS X0, Y0
-	VMOVUPS      (AX), Y1
+// func softmaxAVX2(scores *float32, state *float32, n int)
+// Requires: AVX, AVX2, CMOV
+TEXT ·softmaxAVX2(SB), NOSPLIT, $0-24
+	MOVQ scores+0(FP), AX
+	MOVQ state+8(FP), CX
+	MOVQ n+16(FP), DX
+
+eight:
+	MOVQ    $0x00000008, SI
+	CMPQ    DX, SI
+	CMOVQLT DX, SI
+	SUBQ    SI, DX
+	MOVQ    CX, BX
+
+query:
+	VMOVUPS      (AX), Y0
+	VMOVUPS      32(AX), Y1
+	VMOVUPS      64(AX), Y2
+	VMOVUPS      96(AX), Y3
+	VMAXPS       Y1, Y0, Y5
+	VMAXPS       Y2, Y5, Y5
+	VMAXPS       Y3, Y5, Y5
+	VPERM2F128   $0x01, Y5, Y5, Y4
+	VMAXPS       Y4, Y5, Y5
+	VPERMILPS    $0x4e, Y5, Y4
+	VMAXPS       Y4, Y5, Y5
+	VPERMILPS    $0xb1, Y5, Y4
+	VMAXPS       Y4, Y5, Y5
+	VBROADCASTSS (BX), Y4
+	VMAXPS       Y4, Y5, Y5
+	VMOVSS       X5, 96(BX)
+	VSUBPS       Y5, Y0, Y0
+	VCMPPS       $0x01, eightc2ae0000<>+0(SB), Y0, Y4
+	VMOVUPS      eight42b00000<>+0(SB), Y7
+	VMINPS       Y0, Y7, Y0
+	VMULPS       eight3fb8aa3b<>+0(SB), Y0, Y6
+	VADDPS       eight4b400000<>+0(SB), Y6, Y6
+	VSUBPS       eight4b400000<>+0(SB), Y6, Y6
+	VMULPS       eight3f318000<>+0(SB), Y6, Y7
+	VSUBPS       Y7, Y0, Y0
+	VMULPS       eightb95e8083<>+0(SB), Y6, Y7
+	VSUBPS       Y7, Y0, Y0
+	VMULPS       eight39506967<>+0(SB), Y0, Y7
+	VADDPS       eight3ab743ce<>+0(SB), Y7, Y7
+	VMULPS       Y0, Y7, Y7
+	VADDPS       eight3c088908<>+0(SB), Y7, Y7
+	VMULPS       Y0, Y7, Y7
+	VADDPS       eight3d2aa9c1<>+0(SB), Y7, Y7
+	VMULPS       Y0, Y7, Y7
+	VADDPS       eight3e2aaaaa<>+0(SB), Y7, Y7
+	VMULPS       Y0, Y7, Y7
+	VADDPS       eight3f000000<>+0(SB), Y7, Y7
+	VMULPS       Y0, Y7, Y7
+	VMULPS       Y0, Y7, Y7
+	VADDPS       Y0, Y7, Y7
+	VADDPS       eight3f800000<>+0(SB), Y7, Y7
+	VCVTTPS2DQ   Y6, Y6
+	VPADDD       eight0000007f<>+0(SB), Y6, Y6
+	VPSLLD       $0x17, Y6, Y6
+	VMULPS       Y6, Y7, Y7
+	VANDNPS      Y7, Y4, Y0
+	VMOVUPS      Y0, (AX)
+	VSUBPS       Y5, Y1, Y1
+	VCMPPS       $0x01, eightc2ae0000<>+0(SB), Y1, Y4
+	VMOVUPS      eight42b00000<>+0(SB), Y7
+	VMINPS       Y1, Y7, Y1
+	VMULPS       eight3fb8aa3b<>+0(SB), Y1, Y6
+	VADDPS       eight4b400000<>+0(SB), Y6, Y6
+	VSUBPS       eight4b400000<>+0(SB), Y6, Y6
+	VMULPS       eight3f318000<>+0(SB), Y6, Y7
+	VSUBPS       Y7, Y1, Y1
+	VMULPS       eightb95e8083<>+0(SB), Y6, Y7
+	VSUBPS       Y7, Y1, Y1
+	VMULPS       eight39506967<>+0(SB), Y1, Y7
+	VADDPS       eight3ab743ce<>+0(SB), Y7, Y7
+	VMULPS       Y1, Y7, Y7
+	VADDPS       eight3c088908<>+0(SB), Y7, Y7
+	VMULPS       Y1, Y7, Y7
+	VADDPS       eight3d2aa9c1<>+0(SB), Y7, Y7
+	VMULPS       Y1, Y7, Y7
+	VADDPS       eight3e2aaaaa<>+0(SB), Y7, Y7
+	VMULPS       Y1, Y7, Y7
+	VADDPS       eight3f000000<>+0(SB), Y7, Y7
+	VMULPS       Y1, Y7, Y7
+	VMULPS       Y1, Y7, Y7
+	VADDPS       Y1, Y7, Y7
+	VADDPS       eight3f800000<>+0(SB), Y7, Y7
+	VCVTTPS2DQ   Y6, Y6
+	VPADDD       eight0000007f<>+0(SB), Y6, Y6
+	VPSLLD       $0x17, Y6, Y6
+	VMULPS       Y6, Y7, Y7
+	VANDNPS      Y7, Y4, Y1
+	VMOVUPS      Y1, 32(AX)
+	VSUBPS       Y5, Y2, Y2
+	VCMPPS       $0x01, eightc2ae0000<>+0(SB), Y2, Y4
+	VMOVUPS      eight42b00000<>+0(SB), Y7
+	VMINPS       Y2, Y7, Y2
+	VMULPS       eight3fb8aa3b<>+0(SB), Y2, Y6
+	VADDPS       eight4b400000<>+0(SB), Y6, Y6
+	VSUBPS       eight4b400000<>+0(SB), Y6, Y6
+	VMULPS       eight3f318000<>+0(SB), Y6, Y7
+	VSUBPS       Y7, Y2, Y2
+	VMULPS       eightb95e8083<>+0(SB), Y6, Y7
+	VSUBPS       Y7, Y2, Y2
+	VMULPS       eight39506967<>+0(SB), Y2, Y7
+	VADDPS       eight3ab743ce<>+0(SB), Y7, Y7
+	VMULPS       Y2, Y7, Y7
+	VADDPS       eight3c088908<>+0(SB), Y7, Y7
+	VMULPS       Y2, Y7, Y7
+	VADDPS       eight3d2aa9c1<>+0(SB), Y7, Y7
+	VMULPS       Y2, Y7, Y7
+	VADDPS       eight3e2aaaaa<>+0(SB), Y7, Y7
+	VMULPS       Y2, Y7, Y7
+	VADDPS       eight3f000000<>+0(SB), Y7, Y7
+	VMULPS       Y2, Y7, Y7
+	VMULPS       Y2, Y7, Y7
+	VADDPS       Y2, Y7, Y7
+	VADDPS       eight3f800000<>+0(SB), Y7, Y7
+	VCVTTPS2DQ   Y6, Y6
+	VPADDD       eight0000007f<>+0(SB), Y6, Y6
+	VPSLLD       $0x17, Y6, Y6
+	VMULPS       Y6, Y7, Y7
+	VANDNPS      Y7, Y4, Y2
+	VMOVUPS      Y2, 64(AX)
+	VSUBPS       Y5, Y3, Y3
+	VCMPPS       $0x01, eightc2ae0000<>+0(SB), Y3, Y4
+	VMOVUPS      eight42b00000<>+0(SB), Y6
+	VMINPS       Y3, Y6, Y3
+	VMULPS       eight3fb8aa3b<>+0(SB), Y3, Y5
+	VADDPS       eight4b400000<>+0(SB), Y5, Y5
+	VSUBPS       eight4b400000<>+0(SB), Y5, Y5
+	VMULPS       eight3f318000<>+0(SB), Y5, Y6
+	VSUBPS       Y6, Y3, Y3
+	VMULPS       eightb95e8083<>+0(SB), Y5, Y6
+	VSUBPS       Y6, Y3, Y3
+	VMULPS       eight39506967<>+0(SB), Y3, Y6
+	VADDPS       eight3ab743ce<>+0(SB), Y6, Y6
+	VMULPS       Y3, Y6, Y6
+	VADDPS       eight3c088908<>+0(SB), Y6, Y6
+	VMULPS       Y3, Y6, Y6
+	VADDPS       eight3d2aa9c1<>+0(SB), Y6, Y6
+	VMULPS       Y3, Y6, Y6
+	VADDPS       eight3e2aaaaa<>+0(SB), Y6, Y6
+	VMULPS       Y3, Y6, Y6
+	VADDPS       eight3f000000<>+0(SB), Y6, Y6
+	VMULPS       Y3, Y6, Y6
+	VMULPS       Y3, Y6, Y6
+	VADDPS       Y3, Y6, Y6
+	VADDPS       eight3f800000<>+0(SB), Y6, Y6
+	VCVTTPS2DQ   Y5, Y5
+	VPADDD       eight0000007f<>+0(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y5, Y6, Y6
+	VANDNPS      Y6, Y4, Y3
+	VMOVUPS      Y3, 96(AX)
+	VADDPS       Y2, Y0, Y0
+	VADDPS       Y3, Y1, Y1
+	VADDPS       Y1, Y0, Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VADDPS       X1, X0, X0
+	VPERMILPS    $0x4e, X0, X1
+	VADDPS       X1, X0, X0
+	VPERMILPS    $0xb1, X0, X1
+	VADDSS       X1, X0, X0
+	VMOVSS       X0, 128(BX)
+	ADDQ         $0x80, AX
+	ADDQ         $0x04, BX
+	DECQ         SI
+	JNZ          query
+	VMOVUPS      96(CX), Y0
+	VMOVUPS      (CX), Y1
 	VSUBPS       Y0, Y1, Y1
 	VCMPPS       $0x01, eightc2ae0000<>+0(SB), Y1, Y2
 	VMOVUPS      eight42b00000<>+0(SB), Y4
@@ -37878,113 +38307,14 @@ TEXT ·expSumAVX2(SB), NOSPLIT, $0-20
 	VPSLLD       $0x17, Y3, Y3
 	VMULPS       Y3, Y4, Y4
 	VANDNPS      Y4, Y2, Y1
-	VMOVUPS      Y1, (AX)
-	VMOVUPS      32(AX), Y2
-	VSUBPS       Y0, Y2, Y2
-	VCMPPS       $0x01, eightc2ae0000<>+0(SB), Y2, Y3
-	VMOVUPS      eight42b00000<>+0(SB), Y5
-	VMINPS       Y2, Y5, Y2
-	VMULPS       eight3fb8aa3b<>+0(SB), Y2, Y4
-	VADDPS       eight4b400000<>+0(SB), Y4, Y4
-	VSUBPS       eight4b400000<>+0(SB), Y4, Y4
-	VMULPS       eight3f318000<>+0(SB), Y4, Y5
-	VSUBPS       Y5, Y2, Y2
-	VMULPS       eightb95e8083<>+0(SB), Y4, Y5
-	VSUBPS       Y5, Y2, Y2
-	VMULPS       eight39506967<>+0(SB), Y2, Y5
-	VADDPS       eight3ab743ce<>+0(SB), Y5, Y5
-	VMULPS       Y2, Y5, Y5
-	VADDPS       eight3c088908<>+0(SB), Y5, Y5
-	VMULPS       Y2, Y5, Y5
-	VADDPS       eight3d2aa9c1<>+0(SB), Y5, Y5
-	VMULPS       Y2, Y5, Y5
-	VADDPS       eight3e2aaaaa<>+0(SB), Y5, Y5
-	VMULPS       Y2, Y5, Y5
-	VADDPS       eight3f000000<>+0(SB), Y5, Y5
-	VMULPS       Y2, Y5, Y5
-	VMULPS       Y2, Y5, Y5
-	VADDPS       Y2, Y5, Y5
-	VADDPS       eight3f800000<>+0(SB), Y5, Y5
-	VCVTTPS2DQ   Y4, Y4
-	VPADDD       eight0000007f<>+0(SB), Y4, Y4
-	VPSLLD       $0x17, Y4, Y4
-	VMULPS       Y4, Y5, Y5
-	VANDNPS      Y5, Y3, Y2
-	VMOVUPS      Y2, 32(AX)
-	VMOVUPS      64(AX), Y3
-	VSUBPS       Y0, Y3, Y3
-	VCMPPS       $0x01, eightc2ae0000<>+0(SB), Y3, Y4
-	VMOVUPS      eight42b00000<>+0(SB), Y6
-	VMINPS       Y3, Y6, Y3
-	VMULPS       eight3fb8aa3b<>+0(SB), Y3, Y5
-	VADDPS       eight4b400000<>+0(SB), Y5, Y5
-	VSUBPS       eight4b400000<>+0(SB), Y5, Y5
-	VMULPS       eight3f318000<>+0(SB), Y5, Y6
-	VSUBPS       Y6, Y3, Y3
-	VMULPS       eightb95e8083<>+0(SB), Y5, Y6
-	VSUBPS       Y6, Y3, Y3
-	VMULPS       eight39506967<>+0(SB), Y3, Y6
-	VADDPS       eight3ab743ce<>+0(SB), Y6, Y6
-	VMULPS       Y3, Y6, Y6
-	VADDPS       eight3c088908<>+0(SB), Y6, Y6
-	VMULPS       Y3, Y6, Y6
-	VADDPS       eight3d2aa9c1<>+0(SB), Y6, Y6
-	VMULPS       Y3, Y6, Y6
-	VADDPS       eight3e2aaaaa<>+0(SB), Y6, Y6
-	VMULPS       Y3, Y6, Y6
-	VADDPS       eight3f000000<>+0(SB), Y6, Y6
-	VMULPS       Y3, Y6, Y6
-	VMULPS       Y3, Y6, Y6
-	VADDPS       Y3, Y6, Y6
-	VADDPS       eight3f800000<>+0(SB), Y6, Y6
-	VCVTTPS2DQ   Y5, Y5
-	VPADDD       eight0000007f<>+0(SB), Y5, Y5
-	VPSLLD       $0x17, Y5, Y5
-	VMULPS       Y5, Y6, Y6
-	VANDNPS      Y6, Y4, Y3
-	VMOVUPS      Y3, 64(AX)
-	VMOVUPS      96(AX), Y4
-	VSUBPS       Y0, Y4, Y4
-	VCMPPS       $0x01, eightc2ae0000<>+0(SB), Y4, Y0
-	VMOVUPS      eight42b00000<>+0(SB), Y6
-	VMINPS       Y4, Y6, Y4
-	VMULPS       eight3fb8aa3b<>+0(SB), Y4, Y5
-	VADDPS       eight4b400000<>+0(SB), Y5, Y5
-	VSUBPS       eight4b400000<>+0(SB), Y5, Y5
-	VMULPS       eight3f318000<>+0(SB), Y5, Y6
-	VSUBPS       Y6, Y4, Y4
-	VMULPS       eightb95e8083<>+0(SB), Y5, Y6
-	VSUBPS       Y6, Y4, Y4
-	VMULPS       eight39506967<>+0(SB), Y4, Y6
-	VADDPS       eight3ab743ce<>+0(SB), Y6, Y6
-	VMULPS       Y4, Y6, Y6
-	VADDPS       eight3c088908<>+0(SB), Y6, Y6
-	VMULPS       Y4, Y6, Y6
-	VADDPS       eight3d2aa9c1<>+0(SB), Y6, Y6
-	VMULPS       Y4, Y6, Y6
-	VADDPS       eight3e2aaaaa<>+0(SB), Y6, Y6
-	VMULPS       Y4, Y6, Y6
-	VADDPS       eight3f000000<>+0(SB), Y6, Y6
-	VMULPS       Y4, Y6, Y6
-	VMULPS       Y4, Y6, Y6
-	VADDPS       Y4, Y6, Y6
-	VADDPS       eight3f800000<>+0(SB), Y6, Y6
-	VCVTTPS2DQ   Y5, Y5
-	VPADDD       eight0000007f<>+0(SB), Y5, Y5
-	VPSLLD       $0x17, Y5, Y5
-	VMULPS       Y5, Y6, Y6
-	VANDNPS      Y6, Y0, Y4
-	VMOVUPS      Y4, 96(AX)
-	VADDPS       Y3, Y1, Y1
-	VADDPS       Y4, Y2, Y2
-	VADDPS       Y2, Y1, Y1
-	VEXTRACTF128 $0x01, Y1, X0
-	VADDPS       X0, X1, X1
-	VPERMILPS    $0x4e, X1, X0
-	VADDPS       X0, X1, X1
-	VPERMILPS    $0xb1, X1, X0
-	VADDSS       X0, X1, X1
-	MOVSS        X1, ret+16(FP)
+	VMOVUPS      Y0, (CX)
+	VMOVUPS      Y1, 64(CX)
+	VMULPS       32(CX), Y1, Y1
+	VADDPS       128(CX), Y1, Y1
+	VMOVUPS      Y1, 32(CX)
+	ADDQ         $0x000000a0, CX
+	TESTQ        DX, DX
+	JNZ          eight
 	VZEROUPPER
 	RET
 
@@ -38128,24 +38458,6 @@ DATA eight0000007f<>+24(SB)/4, $0x0000007f
 DATA eight0000007f<>+28(SB)/4, $0x0000007f
 GLOBL eight0000007f<>(SB), RODATA|NOPTR, $32
 
-// func highestAVX2(scores *float32) float32
-// Requires: AVX, SSE
-TEXT ·highestAVX2(SB), NOSPLIT, $0-12
-	MOVQ       scores+0(FP), AX
-	VMOVUPS    (AX), Y0
-	VMAXPS     32(AX), Y0, Y0
-	VMAXPS     64(AX), Y0, Y0
-	VMAXPS     96(AX), Y0, Y0
-	VPERM2F128 $0x01, Y0, Y0, Y1
-	VMAXPS     Y1, Y0, Y0
-	VPERMILPS  $0x4e, Y0, Y1
-	VMAXPS     Y1, Y0, Y0
-	VPERMILPS  $0xb1, Y0, Y1
-	VMAXPS     Y1, Y0, Y0
-	MOVSS      X0, ret+8(FP)
-	VZEROUPPER
-	RET
-
 // func swiGLUAVX2(gate *float32, up *float32, n int)
 // Requires: AVX, AVX2
 TEXT ·swiGLUAVX2(SB), NOSPLIT, $0-24
@@ -38155,7 +38467,7 @@ TEXT ·swiGLUAVX2(SB), NOSPLIT, $0-24
 	XORQ BX, BX
 	SHLQ $0x02, DX
 
-again355:
+again362:
 	VMOVUPS    (AX)(BX*1), Y0
 	VXORPS     eight80000000<>+0(SB), Y0, Y1
 	VCMPPS     $0x01, eightc2ae0000<>+0(SB), Y1, Y2
@@ -38193,7 +38505,7 @@ again355:
 	VMOVUPS    Y0, (AX)(BX*1)
 	ADDQ       $0x00000020, BX
 	CMPQ       BX, DX
-	JL         again355
+	JL         again362
 	VZEROUPPER
 	RET
 
@@ -38216,13 +38528,13 @@ TEXT ·addAVX2(SB), NOSPLIT, $0-24
 	XORQ BX, BX
 	SHLQ $0x02, DX
 
-again356:
+again363:
 	VMOVUPS (AX)(BX*1), Y0
 	VADDPS  (CX)(BX*1), Y0, Y0
 	VMOVUPS Y0, (AX)(BX*1)
 	ADDQ    $0x00000020, BX
 	CMPQ    BX, DX
-	JL      again356
+	JL      again363
 	VZEROUPPER
 	RET
 
@@ -38236,12 +38548,12 @@ TEXT ·scaleAVX2(SB), NOSPLIT, $0-20
 	XORQ         DX, DX
 	SHLQ         $0x02, CX
 
-again357:
+again364:
 	VMULPS  (AX)(DX*1), Y0, Y1
 	VMOVUPS Y1, (AX)(DX*1)
 	ADDQ    $0x00000020, DX
 	CMPQ    DX, CX
-	JL      again357
+	JL      again364
 	VZEROUPPER
 	RET
 
@@ -38255,7 +38567,7 @@ TEXT ·sumSquaresAVX2(SB), NOSPLIT, $0-24
 	XORQ   DX, DX
 	SHLQ   $0x02, CX
 
-again358:
+again365:
 	VCVTPS2PD    (AX)(DX*1), Y2
 	VCVTPS2PD    16(AX)(DX*1), Y3
 	VMULPD       Y2, Y2, Y2
@@ -38264,7 +38576,7 @@ again358:
 	VADDPD       Y3, Y1, Y1
 	ADDQ         $0x00000020, DX
 	CMPQ         DX, CX
-	JL           again358
+	JL           again365
 	VADDPD       Y1, Y0, Y0
 	VEXTRACTF128 $0x01, Y0, X1
 	VADDPD       X1, X0, X0
@@ -38286,13 +38598,13 @@ TEXT ·normalizeAVX2(SB), NOSPLIT, $0-36
 	XORQ         SI, SI
 	SHLQ         $0x02, BX
 
-again359:
+again366:
 	VMULPS  (CX)(SI*1), Y0, Y1
 	VMULPS  (DX)(SI*1), Y1, Y1
 	VMOVUPS Y1, (AX)(SI*1)
 	ADDQ    $0x00000020, SI
 	CMPQ    SI, BX
-	JL      again359
+	JL      again366
 	VZEROUPPER
 	RET
 
@@ -38305,14 +38617,14 @@ TEXT ·narrowAVX2(SB), NOSPLIT, $0-24
 	XORQ BX, BX
 	SHLQ $0x02, DX
 
-again360:
+again367:
 	VMOVUPS   (CX)(BX*1), Y0
 	VCVTPS2PH $0x00, Y0, X0
 	VMOVDQU   X0, (AX)
 	ADDQ      $0x10, AX
 	ADDQ      $0x00000020, BX
 	CMPQ      BX, DX
-	JL        again360
+	JL        again367
 	VZEROUPPER
 	RET
 
@@ -38326,7 +38638,7 @@ TEXT ·ropeAVX2(SB), NOSPLIT, $0-32
 	XORQ SI, SI
 	SHLQ $0x02, BX
 
-again361:
+again368:
 	VMOVUPS   (AX)(SI*2), Y0
 	VPMOVZXDQ (CX)(SI*1), Y1
 	VPMOVZXDQ (DX)(SI*1), Y2
@@ -38339,7 +38651,7 @@ again361:
 	VMOVUPS   Y0, (AX)(SI*2)
 	ADDQ      $0x00000010, SI
 	CMPQ      SI, BX
-	JL        again361
+	JL        again368
 	VZEROUPPER
 	RET
 
@@ -38354,7 +38666,7 @@ TEXT ·ropeNeoXAVX2(SB), NOSPLIT, $0-40
 	XORQ DI, DI
 	SHLQ $0x02, SI
 
-again362:
+again369:
 	VMOVUPS (AX)(DI*1), Y0
 	VMOVUPS (CX)(DI*1), Y1
 	VMOVUPS (DX)(DI*1), Y2
@@ -38369,8 +38681,32 @@ again362:
 	VMOVUPS Y1, (CX)(DI*1)
 	ADDQ    $0x00000020, DI
 	CMPQ    DI, SI
-	JL      again362
+	JL      again369
 	VZEROUPPER
+	RET
+
+// func interleaveAVX2(dst *float32, x *float32, n int, cols int)
+TEXT ·interleaveAVX2(SB), NOSPLIT, $0-32
+	MOVQ dst+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ n+16(FP), DX
+	MOVQ DX, BX
+	SHLQ $0x02, BX
+
+row:
+	MOVQ AX, SI
+	MOVQ cols+24(FP), DI
+
+column:
+	MOVL (CX), R8
+	MOVL R8, (SI)
+	ADDQ $0x04, CX
+	ADDQ BX, SI
+	DECQ DI
+	JNZ  column
+	ADDQ $0x04, AX
+	DECQ DX
+	JNZ  row
 	RET
 
 // func quantize32AVX2(dst *byte, x *float32, offset int32, blocks int)
@@ -39041,7 +39377,7 @@ TEXT ·widenF16AVX2(SB), NOSPLIT, $0-24
 	XORQ BX, BX
 	SHLQ $0x02, DX
 
-again363:
+again370:
 	VCVTPH2PS (CX), Y0
 	VMOVUPS   Y0, (AX)(BX*1)
 	VCVTPH2PS 16(CX), Y0
@@ -39049,7 +39385,7 @@ again363:
 	ADDQ      $0x20, CX
 	ADDQ      $0x00000040, BX
 	CMPQ      BX, DX
-	JL        again363
+	JL        again370
 	VZEROUPPER
 	RET
 
@@ -39062,7 +39398,7 @@ TEXT ·widenBF16AVX2(SB), NOSPLIT, $0-24
 	XORQ BX, BX
 	SHLQ $0x02, DX
 
-again364:
+again371:
 	VPMOVZXWD (CX), Y0
 	VPSLLD    $0x10, Y0, Y0
 	VMOVUPS   Y0, (AX)(BX*1)
@@ -39072,6 +39408,6 @@ again364:
 	ADDQ      $0x20, CX
 	ADDQ      $0x00000040, BX
 	CMPQ      BX, DX
-	JL        again364
+	JL        again371
 	VZEROUPPER
 	RET

@@ -215,43 +215,46 @@ func bf16x16AVX512(dst *float32, stride int, quants *byte, meta *byte, x *byte, 
 func dotKeysx1AVX2(scores *float32, queries *float32, keys *uint16, dim int)
 
 //go:noescape
-func addValuesx1AVX2(out *float32, weights *float32, values *uint16, dim int, count int)
+func addValuesx1AVX2(out *float32, scales *float32, weights *float32, values *uint16, dim int, count int)
 
 //go:noescape
 func dotKeysx2AVX2(scores *float32, queries *float32, keys *uint16, dim int)
 
 //go:noescape
-func addValuesx2AVX2(out *float32, weights *float32, values *uint16, dim int, count int)
+func addValuesx2AVX2(out *float32, scales *float32, weights *float32, values *uint16, dim int, count int)
+
+//go:noescape
+func dotKeysx4AVX2(scores *float32, queries *float32, keys *uint16, dim int)
+
+//go:noescape
+func addValuesx4AVX2(out *float32, scales *float32, weights *float32, values *uint16, dim int, count int)
 
 //go:noescape
 func dotKeysx1AVX512(scores *float32, queries *float32, keys *uint16, dim int)
 
 //go:noescape
-func addValuesx1AVX512(out *float32, weights *float32, values *uint16, dim int, count int)
+func addValuesx1AVX512(out *float32, scales *float32, weights *float32, values *uint16, dim int, count int)
 
 //go:noescape
 func dotKeysx2AVX512(scores *float32, queries *float32, keys *uint16, dim int)
 
 //go:noescape
-func addValuesx2AVX512(out *float32, weights *float32, values *uint16, dim int, count int)
+func addValuesx2AVX512(out *float32, scales *float32, weights *float32, values *uint16, dim int, count int)
 
 //go:noescape
 func dotKeysx4AVX512(scores *float32, queries *float32, keys *uint16, dim int)
 
 //go:noescape
-func addValuesx4AVX512(out *float32, weights *float32, values *uint16, dim int, count int)
+func addValuesx4AVX512(out *float32, scales *float32, weights *float32, values *uint16, dim int, count int)
 
 //go:noescape
 func dotKeysx8AVX512(scores *float32, queries *float32, keys *uint16, dim int)
 
 //go:noescape
-func addValuesx8AVX512(out *float32, weights *float32, values *uint16, dim int, count int)
+func addValuesx8AVX512(out *float32, scales *float32, weights *float32, values *uint16, dim int, count int)
 
 //go:noescape
-func expSumAVX2(scores *float32, top float32) float32
-
-//go:noescape
-func highestAVX2(scores *float32) float32
+func softmaxAVX2(scores *float32, state *float32, n int)
 
 //go:noescape
 func swiGLUAVX2(gate *float32, up *float32, n int)
@@ -276,6 +279,9 @@ func ropeAVX2(x *float32, cos *float32, sin *float32, n int)
 
 //go:noescape
 func ropeNeoXAVX2(x *float32, y *float32, cos *float32, sin *float32, n int)
+
+//go:noescape
+func interleaveAVX2(dst *float32, x *float32, n int, cols int)
 
 //go:noescape
 func quantize32AVX2(dst *byte, x *float32, offset int32, blocks int)

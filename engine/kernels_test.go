@@ -48,13 +48,24 @@ func TestVectorKernels(t *testing.T) {
 				})
 				keep(func(a, b []float32) { rope(a, n, b[:n/2], y[512:][:n/2]) })
 				keep(func(a, b []float32) { ropeNeoX(a, n, b[:n/2], y[512:][:n/2]) })
-				scores := [blockLen]float32(x[:])
-				top := highest(&scores)
-				results = append(results, []float32{top})
-				for i := n; i < blockLen; i++ {
-					scores[i] = -inf
+				states := make([]softmaxState, 2)
+				for i := range states {
+					states[i].top = noScores
 				}
-				results = append(results, []float32{expSum(&scores, top)}, scores[:])
+				for _, part := range [][]float32{x, y} {
+					scores := make([][blockLen]float32, 11)
+					for i := range scores {
+						copy(scores[i][:], part[29*i:])
+						for j := n; j < blockLen; j++ {
+							scores[i][j] = -inf
+						}
+					}
+					softmax(scores, states)
+					for i := range scores {
+						s, lane := &states[i/8], i%8
+						results = append(results, scores[i][:], []float32{s.top[lane], s.sum[lane], s.scale[lane]})
+					}
+				}
 				if name != "edges" { // integers of what is not finite are anything
 					b32, b256 := make([]block32, 32), make([]block256, 4)
 					quantize32(b32, x, 8)

@@ -49,6 +49,30 @@ func read() {
 	RET()
 }
 
+// interleave: see engine.interleave.
+func interleave() {
+	TEXT("interleaveAVX2", attr.NOSPLIT, "func(dst, x *float32, n, cols int)")
+	Pragma("noescape")
+	dst, x, n := Load(Param("dst"), GP64()), Load(Param("x"), GP64()), Load(Param("n"), GP64())
+	stride, d, left, v := GP64(), GP64(), GP64(), GP32()
+	MOVQ(n, stride)
+	SHLQ(Imm(2), stride)
+	Label("row")
+	MOVQ(dst, d)
+	Load(Param("cols"), left)
+	Label("column")
+	MOVL(Mem{Base: x}, v)
+	MOVL(v, Mem{Base: d})
+	ADDQ(Imm(4), x)
+	ADDQ(stride, d)
+	DECQ(left)
+	JNZ(LabelRef("column"))
+	ADDQ(Imm(4), dst)
+	DECQ(n)
+	JNZ(LabelRef("row"))
+	RET()
+}
+
 // eachVector writes a loop over n numbers, a multiple of step, that calls body
 // with the index register, in bytes.
 func eachVector(n Register, step int, body func(i Register)) {

@@ -18,7 +18,7 @@ func main() {
 		dense(avx2, f, 6)
 		dense(avx512, f, 16)
 	}
-	for _, n := range []int{1, 2} {
+	for _, n := range []int{1, 2, 4} {
 		dotKeys(avx2, n)
 		addValues(avx2, n)
 	}
@@ -26,9 +26,8 @@ func main() {
 		dotKeys(avx512, n)
 		addValues(avx512, n)
 	}
-	expSum()
-	highest()
-	for _, f := range []func(){swiGLU, add, scale, squares, normalize, narrow, rope, ropeNeoX, quantize32, quantize256} {
+	softmax()
+	for _, f := range []func(){swiGLU, add, scale, squares, normalize, narrow, rope, ropeNeoX, interleave, quantize32, quantize256} {
 		f()
 	}
 	pause()
