@@ -13,55 +13,31 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// noteArrivals has the kernel stamp what comes. As long as wanted is not set,
-// nobody reads the stamps.
-func noteArrivals(l net.Listener, wanted *atomic.Bool) net.Listener {
-	t, ok := l.(*net.TCPListener)
-	if !ok {
-		return l
-	}
-	raw, err := t.SyscallConn()
+// noteArrivals has the kernel stamp what comes, if it can.
+func noteArrivals(l *net.TCPListener) bool {
+	raw, err := l.SyscallConn()
 	if err != nil {
-		return l
+		return false
 	}
 	var failed error
 	err = raw.Control(func(fd uintptr) { // connections have it from the listener
 		failed = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_TIMESTAMPNS, 1)
 	})
-	if err != nil || failed != nil {
-		return l
-	}
-	return stampedListener{t, wanted}
+	return err == nil && failed == nil
 }
 
-type stampedListener struct {
-	*net.TCPListener
-	wanted *atomic.Bool
-}
-
-func (l stampedListener) Accept() (net.Conn, error) {
-	c, err := l.AcceptTCP()
-	if err != nil {
-		return nil, err
-	}
-	raw, err := c.SyscallConn()
-	if err != nil {
-		c.Close()
-		return nil, err
-	}
-	return &stampedConn{TCPConn: c, raw: raw, wanted: l.wanted}, nil
-}
-
-// A stampedConn reads the stamps beside the data.
-type stampedConn struct {
-	*net.TCPConn
+// stamps are those of a connection, which read reads beside the data. As long as
+// wanted is not set, nobody does.
+type stamps struct {
 	raw    syscall.RawConn
-	wanted *atomic.Bool
-	at     atomic.Int64 // in ns of the wall clock, 0: unknown
+	wanted *atomic.Bool // nil: there are none
+	at     atomic.Int64 // the last one, in ns of the wall clock, 0: unknown
 }
 
-func (c *stampedConn) arrived() time.Time {
-	if at := c.at.Load(); at != 0 {
+// last is when what was last read reached this machine, the zero time if it is
+// not known.
+func (s *stamps) last() time.Time {
+	if at := s.at.Load(); at != 0 {
 		return time.Unix(0, at)
 	}
 	return time.Time{}
@@ -70,14 +46,14 @@ func (c *stampedConn) arrived() time.Time {
 // stampSize is that of a message with one stamp.
 const stampSize = 64
 
-func (c *stampedConn) Read(p []byte) (n int, err error) {
-	if len(p) == 0 || !c.wanted.Load() {
-		c.at.Store(0)
-		return c.TCPConn.Read(p)
+func (s *stamps) read(from *net.TCPConn, p []byte) (n int, err error) {
+	if len(p) == 0 || s.wanted == nil || !s.wanted.Load() {
+		s.at.Store(0)
+		return from.Read(p)
 	}
 	var beside [stampSize]byte
 	size := 0
-	unread := c.raw.Read(func(fd uintptr) bool {
+	unread := s.raw.Read(func(fd uintptr) bool {
 		for {
 			n, size, _, _, err = unix.Recvmsg(int(fd), p, beside[:], 0)
 			if err != unix.EINTR {
@@ -93,11 +69,11 @@ func (c *stampedConn) Read(p []byte) (n int, err error) {
 		}
 		return 0, unread
 	case err != nil:
-		return 0, &net.OpError{Op: "read", Net: "tcp", Source: c.LocalAddr(), Addr: c.RemoteAddr(), Err: os.NewSyscallError("recvmsg", err)}
+		return 0, &net.OpError{Op: "read", Net: "tcp", Source: from.LocalAddr(), Addr: from.RemoteAddr(), Err: os.NewSyscallError("recvmsg", err)}
 	case n == 0:
 		return 0, io.EOF
 	}
-	c.at.Store(stamp(beside[:size]))
+	s.at.Store(stamp(beside[:size]))
 	return n, nil
 }
 

@@ -23,30 +23,41 @@ func TestLatencyCountsFromArrival(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
+		listen := func() net.Listener {
+			l, err := net.Listen("tcp", "127.0.0.1:0")
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { l.Close() })
+			return s.Listener(l)
 		}
-		l = s.Listener(l)
-		before := time.Now()
-		c, err := net.Dial("tcp", l.Addr().String())
-		if err != nil {
-			t.Fatal(err)
+		listen()
+		// The kernel begins to stamp a while after the first that asks for it.
+		var before, served, came time.Time
+		for range 1000 {
+			l := listen()
+			before = time.Now()
+			c, err := net.Dial("tcp", l.Addr().String())
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.Close()
+			body := ask(completionsPath, "")
+			fmt.Fprintf(c, "POST %s HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%s", completionsPath, len(body), body)
+			served = time.Now()
+			server := &http.Server{Handler: s, ConnContext: s.ConnContext}
+			go server.Serve(l)
+			answer, err := io.ReadAll(c)
+			if err != nil || !strings.Contains(string(answer), "200 OK") {
+				t.Fatalf("%v %s", err, answer)
+			}
+			server.Close()
+			if came = s.Journal()[0].At; !paced || came.Before(served) {
+				break
+			}
 		}
-		defer c.Close()
-		body := ask(completionsPath, "")
-		fmt.Fprintf(c, "POST %s HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%s", completionsPath, len(body), body)
-		served := time.Now()
-		server := &http.Server{Handler: s, ConnContext: s.ConnContext}
-		go server.Serve(l)
-		answer, err := io.ReadAll(c)
-		if err != nil || !strings.Contains(string(answer), "200 OK") {
-			t.Fatalf("%v %s", err, answer)
-		}
-		server.Close()
-		x := s.Journal()[0]
-		if x.At.Before(before) || x.At.Before(served) != paced {
-			t.Errorf("paced %t: it came %s after it was sent, and the server began after %s", paced, x.At.Sub(before), served.Sub(before))
+		if came.Before(before) || came.Before(served) != paced {
+			t.Errorf("paced %t: it came %s after it was sent, and the server began after %s", paced, came.Sub(before), served.Sub(before))
 		}
 	}
 }
