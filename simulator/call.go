@@ -176,6 +176,9 @@ func (c *call) respond(ctx context.Context, w http.ResponseWriter) {
 		return
 	}
 	choices, err := c.room.collection.collect(steps, sized(c.room.choices[:], c.choices()))
+	for i := range choices {
+		c.ended(choices[i].Finish)
+	}
 	switch {
 	case ctx.Err() != nil: // the client has gone
 	case err != nil:

@@ -1,15 +1,19 @@
 package simulator
 
+import "math/bits"
+
 // combination is the stage of that name: parameters that are right alone but
 // not together. The order is vLLM's and the catalog's ('Combination matrix');
 // the first guard that fires names the error.
 func combination(c *call) *refusal {
-	for i := range c.dialect.guards {
-		g := &c.dialect.guards[i]
-		if !c.values.anyOf(g.of) {
-			continue
+	var wanted uint64
+	for i := range c.values.list {
+		if p := c.rowOf(&c.values.list[i]); p != nil {
+			wanted |= p.guards
 		}
-		if bad := g.check(c.values); bad != nil {
+	}
+	for ; wanted != 0; wanted &= wanted - 1 {
+		if bad := c.dialect.guards[bits.TrailingZeros64(wanted)].check(c.values); bad != nil {
 			return bad
 		}
 	}

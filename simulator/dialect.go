@@ -49,10 +49,10 @@ type route struct {
 	// nothing is generated; nil for the usual ones.
 	context func(*call) *refusal
 	respond func(*call, context.Context, http.ResponseWriter)
-	// defaults are the fallbacks of the parameters by name, and usual what they
-	// ask of the engine.
-	defaults map[string]any
-	usual    engine.Request
+	// usual is what the fallbacks of the parameters ask of the engine.
+	usual engine.Request
+	// places are the rows by their names, from 1: at placeOf, or behind it.
+	places [4 * mostRows]uint8
 	// extras lets the header extra-parameters decide on parameters that are
 	// marked as extra or have no row (EXT-001 to EXT-014).
 	extras bool
@@ -78,27 +78,44 @@ func (r *route) parameter(name string) (*parameter, bool) {
 
 // row is the index of name in the table, -1 for none.
 func (r *route) row(name string) int {
-	for i := range r.parameters {
-		if r.parameters[i].name == name {
+	for at := r.placeOf(name); r.places[at] > 0; at = (at + 1) % len(r.places) {
+		if i := int(r.places[at]) - 1; r.parameters[i].name == name {
 			return i
 		}
 	}
 	return -1
 }
 
+func (r *route) placeOf(name string) int {
+	if name == "" {
+		return 0
+	}
+	return (int(name[0])*5 + int(name[len(name)-1])*3 + len(name)) % len(r.places)
+}
+
 // mostRows is how many parameters a route may have.
 const mostRows = 48
 
-// What the defaults of each route come to, made once.
+// What the defaults of each route come to, and which guards look at what, made
+// once.
 func init() {
 	for _, d := range dialects {
 		for i := range d.routes {
 			r := &d.routes[i]
-			r.defaults = map[string]any{}
-			usual := values{defaults: r.defaults}
-			for _, p := range r.parameters {
+			usual := values{route: r}
+			for i := range r.parameters {
+				p := &r.parameters[i]
+				for j, g := range d.guards {
+					if slices.Contains(g.of, p.name) {
+						p.guards |= 1 << j
+					}
+				}
+				at := r.placeOf(p.name)
+				for r.places[at] > 0 {
+					at = (at + 1) % len(r.places)
+				}
+				r.places[at] = uint8(i + 1)
 				if p.fallback != nil {
-					r.defaults[p.name] = p.fallback
 					usual.fill(p.name, p.fallback)
 				}
 			}
@@ -128,6 +145,9 @@ type parameter struct {
 	// extra parameters are known to the model, not to the dialect: the header
 	// extra-parameters decides on them.
 	extra bool
+	// guards are those of the dialect that look at it, as bits; they are found
+	// when the program starts.
+	guards uint64
 }
 
 // rows returns the rows of these names, in this order.

@@ -408,7 +408,7 @@ func TestModels(t *testing.T) {
 // that none need look at it.
 func TestDefaultsGoTogether(t *testing.T) {
 	for _, e := range generating() {
-		v := values{defaults: e.route.defaults}
+		v := values{route: e.route}
 		for _, g := range e.dialect.guards {
 			if bad := g.check(v); bad != nil {
 				t.Errorf("%s: %s", e, bad.message)

@@ -98,10 +98,14 @@ func (c *call) generate(ctx context.Context) engine.Steps {
 		c.screened = sized(c.room.screened[:], n)
 		steps = f.screenSteps(steps, sized(c.room.filtering[:], n), c.screened, c.dialect.marksFailure)
 	}
+	streamed := c.values.flag("stream")
 	if p := c.deployment.pacer; p != nil {
-		steps = p.begin(c.turn, c.promptTokens(), c.askedFor).steps(ctx, steps, !c.values.flag("stream"))
+		steps = p.begin(c.turn, c.promptTokens(), c.askedFor).steps(ctx, steps, !streamed)
 	}
-	return c.trace(c.observe(steps))
+	if streamed {
+		steps = c.observe(steps)
+	}
+	return c.trace(steps)
 }
 
 // batch answers the prompts one after the other. The choices of prompt i have

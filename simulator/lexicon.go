@@ -99,13 +99,19 @@ type lexicon struct {
 	starts   lengths         // of prefixes
 }
 
-// lengths are those of some words by their first bytes, as bits: most words need
-// not be looked up.
+// lengths are those of some words by their first and last bytes, as bits: most
+// words need not be looked up.
 type lengths [256]uint64
 
-func (l *lengths) add(word string) { l[word[0]] |= 1 << min(len(word), 63) }
+func (l *lengths) add(word string) { l[ends(word[0], word[len(word)-1])] |= 1 << min(len(word), 63) }
 
-func (l *lengths) may(word []byte) bool { return l[word[0]]>>min(len(word), 63)&1 != 0 }
+func (l *lengths) may(word []byte) bool { return l.has(word[0], word[len(word)-1], len(word)) }
+
+func (l *lengths) has(first, last byte, length int) bool {
+	return l[ends(first, last)]>>min(length, 63)&1 != 0
+}
+
+func ends(first, last byte) byte { return first*9 + last }
 
 func newLexicon(lists []BlockList) *lexicon {
 	l := &lexicon{lists: lists, byFirst: map[string][]*phrase{}, prefixes: map[string]bool{}}
@@ -139,6 +145,19 @@ func (l *lexicon) add(texts []string, p phrase) {
 			}
 		}
 	}
+}
+
+// unknown is the length of the first word of text, if that is whole and begins
+// nothing that is looked for, as most do; otherwise 0.
+func (l *lexicon) unknown(text string) int {
+	n := 1
+	for n < len(text) && lowered[text[n]] != 0 {
+		n++
+	}
+	if n == len(text) || text[n] >= utf8.RuneSelf || l.firsts.has(lowered[text[0]], lowered[text[n-1]], n) {
+		return 0
+	}
+	return n
 }
 
 // wordsOf splits text into words in lower case. A character of a script that
@@ -238,6 +257,14 @@ func (s *scan) add(text string) (clear int, hit bool) {
 	for i := 0; i < len(text) && !s.hit; {
 		if c := lowered[text[i]]; c != 0 { // a letter or digit of ASCII, as nearly always
 			if len(s.word) == 0 {
+				if len(s.open) == 0 && len(s.sights) == 0 {
+					if n := s.lexicon.unknown(text[i:]); n > 0 {
+						s.count++
+						i += n
+						s.length += n
+						continue
+					}
+				}
 				s.wordAt = s.length
 			}
 			s.word = append(s.word, c)

@@ -133,19 +133,9 @@ func (m *metrics) request(sent *recorder, took time.Duration) {
 	d.metrics.askedLength.Observe(float64(c.request.MaxTokens))
 }
 
-// observe measures steps as they are sent.
+// observe measures the steps of a stream as they are sent.
 func (c *call) observe(steps engine.Steps) engine.Steps {
-	streamed := c.values.flag("stream")
 	return func(yield func(engine.Step, error) bool) {
-		if !streamed {
-			steps(func(s engine.Step, err error) bool {
-				if err == nil {
-					c.ended(s.Finish)
-				}
-				return yield(s, err)
-			})
-			return
-		}
 		m, last, first := &c.deployment.metrics, c.begun, true
 		for s, err := range steps {
 			if err == nil {

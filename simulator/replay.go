@@ -90,20 +90,21 @@ func (g random) generateAtOnce(ctx context.Context, r engine.Request) engine.Ste
 	if !isPlain(&r) {
 		return g.Generate(ctx, r)
 	}
-	steps, room := plain(ctx, seedOf(r), r.MaxTokens), 8*min(r.MaxTokens, 1024)
+	c, most := chance{seedOf(r)}, r.MaxTokens
 	return func(yield func(engine.Step, error) bool) {
 		var text strings.Builder
-		text.Grow(room)
-		var last engine.Step
-		for s, err := range steps {
-			if err != nil {
-				yield(s, err)
+		text.Grow(8 * min(most, 1024))
+		last := engine.Step{Generated: most, Finish: engine.FinishLength}
+		for n := range most {
+			if n&1023 == 1023 && ctx.Err() != nil {
+				yield(engine.Step{}, ctx.Err())
 				return
 			}
-			text.WriteString(s.Text)
-			last = s
+			word, logprob := c.word()
+			text.WriteString(randomWords[word])
+			last.CumulativeLogprob += logprob
 		}
-		if last.Text = text.String(); last.Generated > 0 {
+		if last.Text = text.String(); most > 0 {
 			yield(last, nil)
 		}
 	}

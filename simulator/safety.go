@@ -207,15 +207,12 @@ const (
 // A choice that is filtered still counts all of its tokens (SAF-020). The
 // generation goes on while another choice does.
 func (f *filter) screenSteps(steps engine.Steps, choices []screened, found []*assessment, marks bool) engine.Steps {
-	blank := func(i int) {
-		found[i] = &choices[i].assessment
-		f.blank(found[i], f.completion)
-	}
 	if f.safety.Fail {
 		return func(yield func(engine.Step, error) bool) {
 			for s, err := range steps {
 				if err == nil && s.Finish != "" {
-					blank(s.Choice)
+					f.blank(&choices[s.Choice].assessment, f.completion)
+					found[s.Choice] = &choices[s.Choice].assessment
 					if marks {
 						s.Finish = finishFilterError
 					}
@@ -229,8 +226,10 @@ func (f *filter) screenSteps(steps engine.Steps, choices []screened, found []*as
 	return func(yield func(engine.Step, error) bool) {
 		open := len(found)
 		for i := range choices {
-			blank(i)
-			choices[i].scan = f.completion.scan(f.threshold, found[i], &choices[i].room)
+			c := &choices[i]
+			f.blank(&c.assessment, f.completion)
+			c.scan = f.completion.scan(f.threshold, &c.assessment, &c.room)
+			found[i] = &c.assessment
 		}
 		steps(func(s engine.Step, err error) bool {
 			if err != nil {

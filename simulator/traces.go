@@ -208,7 +208,7 @@ func (c *call) texts() []attribute.KeyValue {
 		for _, m := range said {
 			in = append(in, spanMessage{Role: m.Role, Parts: []spanPart{{"text", m.Content}}})
 		}
-	} else if c.values.defaults != nil {
+	} else if c.values.route != nil {
 		for prompt := range c.inputs {
 			in = append(in, spanMessage{Role: "user", Parts: []spanPart{{"text", strings.Join(prompt, "")}}})
 		}

@@ -16,7 +16,7 @@ import (
 // the type that the table gives it; nothing is converted (conflict C05). What
 // is unknown is refused, never ignored (clauses REQ-065, REQ-071).
 func types(c *call) *refusal {
-	c.values = values{defaults: c.route.defaults, list: c.room.values[:0]}
+	c.values = values{route: c.route, list: c.room.values[:0]}
 	var at [mostRows]int // of each parameter in the document, from 1
 	for i := range c.document {
 		row := c.route.row(c.document[i].name)
@@ -41,7 +41,7 @@ func types(c *call) *refusal {
 		if bad != nil {
 			return bad
 		}
-		c.values.set(p.name, x, v.Raw)
+		c.values.list = append(c.values.list, value{p.name, x, v.Raw, true, p})
 	}
 	return nil
 }

@@ -5,8 +5,8 @@ import "github.com/touchstone-llm/touchstone/engine"
 // values are the parameters of a request, typed. Those that the request does
 // not give, or gives as null, have the default of the dialect's table.
 type values struct {
-	defaults map[string]any // of the route; not to be changed
-	list     []value        // those that differ; few, so that a search is quicker than a map
+	route *route
+	list  []value // those that differ; few, so that a search is quicker than a map
 }
 
 type value struct {
@@ -17,6 +17,7 @@ type value struct {
 	typed any
 	raw   string // as it was written, if it is given
 	given bool
+	row   *parameter // nil: to be found by its name
 }
 
 func (v values) find(name string) *value {
@@ -33,23 +34,19 @@ func (v values) of(name string) any {
 	if x := v.find(name); x != nil {
 		return x.typed
 	}
-	return v.defaults[name]
+	if v.route == nil { // not typed yet
+		return nil
+	}
+	if p, ok := v.route.parameter(name); ok {
+		return p.fallback
+	}
+	return nil
 }
 
 // given says whether the request set name to something other than null.
 func (v values) given(name string) bool {
 	x := v.find(name)
 	return x != nil && x.given
-}
-
-// anyOf says whether one of these is other than by default.
-func (v values) anyOf(names []string) bool {
-	for _, name := range names {
-		if v.find(name) != nil {
-			return true
-		}
-	}
-	return false
 }
 
 // raw returns a given parameter as it was written.
@@ -62,6 +59,7 @@ func (v values) raw(name string) string {
 
 func (v *values) put(x value) {
 	if old := v.find(x.name); old != nil {
+		x.row = old.row
 		*old = x
 	} else {
 		v.list = append(v.list, x)
@@ -69,7 +67,9 @@ func (v *values) put(x value) {
 }
 
 // set makes name a given parameter.
-func (v *values) set(name string, typed any, raw string) { v.put(value{name, typed, raw, true}) }
+func (v *values) set(name string, typed any, raw string) {
+	v.put(value{name: name, typed: typed, raw: raw, given: true})
+}
 
 // fill gives name a value that the request does not give.
 func (v *values) fill(name string, typed any) { v.put(value{name: name, typed: typed}) }
