@@ -22,6 +22,6 @@ var useProbes = []probe{
 		return []ask{{prompt: plainPrompt(f.Route), body: b}}
 	}},
 	{name: "usage.stream.n", needs: needLong, tests: []string{"stream_options", "n"}, dialects: logDialects, asks: func(f *Facts) []ask {
-		return []ask{{prompt: f.Long.Prompt, body: f.endless(body{"n": 2, "temperature": 1, "max_tokens": 4, "stream": true, "stream_options": body{"include_usage": true}})}}
+		return []ask{{prompt: f.Long.Prompt, body: f.endless(body{"n": 2, "temperature": 1, "top_p": 0.5, "max_tokens": 4, "stream": true, "stream_options": body{"include_usage": true}})}}
 	}},
 }
