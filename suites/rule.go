@@ -65,12 +65,17 @@ func (c *Case) look(rs ...*reply) []*reply {
 	return rs
 }
 
-// fail records a proof against the clause. An exchange that is void proves nothing.
+// fail records a proof against the clause. An exchange that is void, or did not
+// reach the target, proves nothing.
 func (c *Case) fail(r *reply, where, expected, seen string) {
-	if r != nil && r.Void {
+	if r != nil && (r.Void || r.unreached()) {
 		c.inconclusive("%s", r.Error)
 		return
 	}
+	c.prove(r, where, expected, seen)
+}
+
+func (c *Case) prove(r *reply, where, expected, seen string) {
 	f := reports.Finding{Route: string(c.Route), Where: where, Expected: expected, Seen: seen}
 	if r != nil {
 		f.Exchange = r.ID
@@ -164,6 +169,11 @@ func (r *reply) unanswered() string {
 		return "the target was busy (HTTP 429)"
 	}
 	return ""
+}
+
+// unreached is whether no connection was made.
+func (r *reply) unreached() bool {
+	return r.Response == nil && strings.HasPrefix(r.Error, "request not sent: dial ")
 }
 
 // timedOut is whether no answer came in time.

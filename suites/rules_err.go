@@ -182,6 +182,8 @@ func answeredAfter(c *Case) {
 		case r.ok():
 		case r.timedOut() && slow >= 0:
 			c.inconclusive("requests that follow no bad one get no answer either, as in %s: %s", c.replies[slow].ID, r.Error)
+		case r.unreached() && slices.ContainsFunc(c.replies, func(bad *reply) bool { return bad.probe == r.label && !bad.unreached() }):
+			c.prove(r, "status", "200: the control request after the bad ones of "+r.label+", which the target still took", r.Error)
 		case r.Response == nil:
 			c.fail(r, "status", "200: the control request after the bad ones of "+r.label, r.Error)
 		case r.unanswered() != "":

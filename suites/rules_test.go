@@ -613,6 +613,16 @@ func TestOneCauseOneClause(t *testing.T) {
 				x.status, x.error = 0, "timeout: no response after 1s"
 			}
 		}, map[string]reports.Status{"ERR-011": reports.Fail}},
+		{"a target that bad requests end", func(x *transcript) {
+			if x.probe == after.name {
+				x.status, x.error = 0, "request not sent: dial tcp 127.0.0.1:80: connect: connection refused"
+			}
+		}, map[string]reports.Status{"ERR-011": reports.Fail}},
+		{"a target that ends", func(x *transcript) {
+			if x.probe == after.name || x.probe == "n.huge" || strings.HasPrefix(x.probe, "bad.") || x.probe == "bytes" {
+				x.status, x.error = 0, "request not sent: dial tcp 127.0.0.1:80: connect: connection refused"
+			}
+		}, map[string]reports.Status{"ERR-011": reports.Inconclusive, "REQ-058": reports.Inconclusive}},
 		{"a control request that meets a busy target", func(x *transcript) {
 			if x.probe == after.name {
 				x.status = 429
