@@ -58,7 +58,7 @@ what was expected, what was seen, and a curl line that shows it again.
   touchstone init https://host && touchstone check --config touchstone.yaml --evidence run1
   touchstone check --replay run1                    # judged again, nothing sent
 
-Exit code: 0 conformant, 1 not, 2 bad usage, 3 nothing was judged, 130 interrupted.`
+Exit code: 0 conformant, 1 not, 2 bad usage, 3 nothing was judged or the endpoint went away, 130 interrupted.`
 }
 
 func (c *checkCmd) Run(ctx context.Context, s *streams) error {

@@ -17,6 +17,10 @@ func headline(r *Result) (word, sentence string) {
 	case judged == 0:
 		word = "Nothing judged"
 		sentence = "No clause could be judged, so nothing is said about the endpoint" + unlearned(r.Calibration) + "."
+	case r.Lost != "":
+		word = "Target lost"
+		sentence = fmt.Sprintf("It could no longer be reached after %d of %s: %s; %s.",
+			judged, plural(len(r.Verdicts), "clause"), strings.TrimRight(oneLine(r.Lost), "."), brokenOf(broken, judged))
 	case r.Profile == "paper":
 		word = "Audited"
 		sentence = fmt.Sprintf("Taken literally, %s. The paper profile reports and never gates.", brokenOf(broken, judged))

@@ -172,7 +172,7 @@ func newPage(r *Result) *page {
 	}
 	p.Word, p.Sentence = headline(r)
 	switch {
-	case r.Interrupted, r.Profile == "paper", r.Summary.judged() == 0:
+	case r.Interrupted, r.Profile == "paper", r.Summary.ExitCode == ExitNotJudged:
 		p.Mood = "open"
 	case r.Summary.Conformant:
 		p.Mood = "good"

@@ -42,6 +42,9 @@ type Result struct {
 	// Interrupted is set when the run was cut short: what it had judged by
 	// then stands here, the rest is inconclusive.
 	Interrupted bool `json:"interrupted,omitempty"`
+	// Lost says why the target could no longer be reached when the run ended,
+	// if it could not: what was left to judge is inconclusive.
+	Lost string `json:"lost,omitempty"`
 	// Calibration is what was learned of the target before judging, in order.
 	Calibration []Fact `json:"calibration,omitempty"`
 	// Capabilities say what the target makes of optional parameters, as far as
@@ -204,6 +207,7 @@ type Summary struct {
 	// Conformant is whether something was judged, no gating clause failed and
 	// the run came to its end.
 	Conformant bool `json:"conformant"`
-	// ExitCode is 0 conformant, 1 not, 3 nothing was judged, 130 interrupted.
+	// ExitCode is 0 conformant, 1 not, 3 nothing was judged or the target was
+	// lost, 130 interrupted.
 	ExitCode int `json:"exit_code"`
 }

@@ -44,3 +44,12 @@ func Summarise(verdicts []Verdict, profile string, requests, tokens int, interru
 func (s Summary) judged() int {
 	return s.Counts[Pass] + s.Counts[Fail] + s.Counts[Warn] + s.Counts[Info]
 }
+
+// Lose notes that the target could no longer be reached when the run ended, and
+// why. Like one that was interrupted such a run is never conformant.
+func (r *Result) Lose(why string) {
+	r.Lost = why
+	if r.Summary.Conformant {
+		r.Summary.Conformant, r.Summary.ExitCode = false, ExitNotJudged
+	}
+}

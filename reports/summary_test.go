@@ -57,6 +57,14 @@ func TestHeadline(t *testing.T) {
 		r.Summary = Summarise(r.Verdicts, profile, 0, 0, interrupted)
 		return r
 	}
+	lost := func(statuses ...Status) *Result {
+		r := run("interop", false, statuses...)
+		r.Lose("request not sent: dial tcp: refused")
+		if r.Summary.Conformant || r.Summary.ExitCode != ExitNotJudged-2*r.Summary.Counts[Fail] {
+			t.Errorf("%v: conformant %t, exit code %d", statuses, r.Summary.Conformant, r.Summary.ExitCode)
+		}
+		return r
+	}
 	silent := run("interop", false)
 	silent.Calibration = []Fact{{Name: "a", Value: "learned", OK: true}, {Name: "b", Value: "the control request got no answer: refused\n."}, {Name: "c", Value: "not this"}}
 	for _, test := range []struct {
@@ -73,6 +81,8 @@ func TestHeadline(t *testing.T) {
 		{run("interop", false, Fail, Fail, Waived), "Not conformant", "2 of 2 judged clauses are broken. 1 broken clause was waived by the target's owner."},
 		{run("interop", false, Pass, Error), "Conformant", "The one judged clause is kept. The harness itself went wrong on 1 clause."},
 		{run("paper", false, Fail, Pass), "Audited", "Taken literally, 1 of 2 judged clauses is broken. The paper profile reports and never gates."},
+		{lost(Pass, Inconclusive), "Target lost", "It could no longer be reached after 1 of 2 clauses: request not sent: dial tcp: refused; none of the 1 judged clause is broken."},
+		{lost(Fail, Inconclusive), "Target lost", "It could no longer be reached after 1 of 2 clauses: request not sent: dial tcp: refused; 1 of 1 judged clause is broken."},
 		{run("interop", true, Pass, Inconclusive), "Interrupted", "The run was cut short after 1 of 2 clauses; none of the 1 judged clause is broken."},
 	} {
 		word, sentence := headline(test.result)

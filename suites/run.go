@@ -367,6 +367,9 @@ func (k *check) result(interrupted bool) *reports.Result {
 	}
 	res.Waivers = waivers(k.opts.Waivers, res.Verdicts)
 	res.Summary = reports.Summarise(res.Verdicts, res.Profile, requests, tokens, interrupted)
+	if why := k.lost(); why != "" && !interrupted {
+		res.Lose(why)
+	}
 	return res
 }
 

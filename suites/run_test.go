@@ -114,6 +114,31 @@ func TestUnreachable(t *testing.T) {
 	}
 }
 
+// A target that goes away is never conformant, whatever it kept by then.
+func TestLost(t *testing.T) {
+	for _, dies := range []int32{30, 300} {
+		var n atomic.Int32
+		server := httptest.NewUnstartedServer(nil)
+		server.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if n.Add(1) == dies {
+				server.Listener.Close()
+			}
+			w.Header().Set("Connection", "close")
+			one(w, r)
+		})
+		server.Start()
+		defer server.Close()
+		r, err := suites.Judge(t.Context(), suites.Target{BaseURL: server.URL}, suites.Options{Clauses: []string{"RSP-006", "RSP-011", "REQ-058", "BST-013"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		lost := n.Load() >= dies
+		if (r.Lost != "") != lost || lost && (r.Summary.Conformant || r.Summary.ExitCode == 0 || !strings.Contains(r.Lost, "refused")) {
+			t.Errorf("after %d requests: lost %q, %+v", dies, r.Lost, r.Summary)
+		}
+	}
+}
+
 // A run that is cut short keeps what it has and says so.
 func TestInterrupted(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -207,6 +208,27 @@ func (s *session) request(route schemas.Route, a ask) exchange.Request {
 	}
 	req.Body = raw
 	return req
+}
+
+// lost says why none of the last requests to the target found a connection, ""
+// if one did.
+func (s *session) lost() string {
+	const enough = 3
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	sent := slices.DeleteFunc(slices.Clone(s.record), func(r *reply) bool {
+		p := probeByName[r.probe]
+		return r.Void || p != nil && p.beside
+	})
+	slices.SortFunc(sent, func(a, b *reply) int { return a.Started.Compare(b.Started) })
+	if len(sent) < enough {
+		return ""
+	}
+	sent = sent[len(sent)-enough:]
+	if slices.ContainsFunc(sent, func(r *reply) bool { return !r.unreached() }) {
+		return ""
+	}
+	return sent[enough-1].Error
 }
 
 // An exchangeID is what names an exchange within a run: chat.n3#2, or with a
