@@ -85,5 +85,5 @@ func ExampleTerminal() {
 	//   2 requests · 64 tokens · 1.5 s
 	//   reports/report.html
 	//
-	//   ✓ Conformant  The one judged clause is kept.
+	//   ✓ Conformant  The one judged clause is kept. 1 clause could not be shown either way.
 }

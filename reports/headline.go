@@ -35,6 +35,9 @@ func headline(r *Result) (word, sentence string) {
 	default:
 		word, sentence = "Conformant", fmt.Sprintf("All %d judged clauses are kept.", judged)
 	}
+	if n := s.Counts[Inconclusive]; n > 0 && s.Conformant && r.Profile != "paper" {
+		sentence += fmt.Sprintf(" %s could not be shown either way.", capital(plural(n, "clause")))
+	}
 	if n := s.Counts[Waived]; n > 0 {
 		sentence += fmt.Sprintf(" %s waived by the target's owner.", capital(plural(n, "broken clause")+was(n)))
 	}

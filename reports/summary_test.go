@@ -75,6 +75,7 @@ func TestHeadline(t *testing.T) {
 		{silent, "Nothing judged", "No clause could be judged, so nothing is said about the endpoint: the control request got no answer: refused⏎."},
 		{run("interop", false, Pass), "Conformant", "The one judged clause is kept."},
 		{run("interop", false, Pass, Pass, Skip), "Conformant", "All 2 judged clauses are kept."},
+		{run("interop", false, Pass, Inconclusive, Inconclusive), "Conformant", "The one judged clause is kept. 2 clauses could not be shown either way."},
 		{run("interop", false, Pass, Warn), "Conformant", "No MUST among 2 judged clauses is broken; 1 SHOULD is not kept."},
 		{run("interop", false, Warn, Warn), "Conformant", "No MUST among 2 judged clauses is broken; 2 SHOULDs are not kept."},
 		{run("interop", false, Fail, Pass), "Not conformant", "1 of 2 judged clauses is broken."},
