@@ -142,11 +142,13 @@ func TestKernels(t *testing.T) {
 					want := make([]float32, n*rows)
 					matmul(&activations{}, x, n, 1, product{want, m})
 					for kernels = levelAVX2; kernels <= bestLevel; kernels++ {
-						got := make([]float32, n*rows)
-						matmul(&activations{}, x, n, 3, product{got, m})
-						if i := firstDifference(got, want); i >= 0 {
-							t.Fatalf("%s, %s, %s, %d rows times %d: element %d is %g, want %g",
-								name, kind, levelNames[kernels], rows, n, i, got[i], want[i])
+						for _, threads := range []int{1, 3} {
+							got := make([]float32, n*rows)
+							matmul(&activations{}, x, n, threads, product{got, m})
+							if i := firstDifference(got, want); i >= 0 {
+								t.Fatalf("%s, %s, %s, %d rows times %d, %d threads: element %d is %g, want %g",
+									name, kind, levelNames[kernels], rows, n, threads, i, got[i], want[i])
+							}
 						}
 					}
 				}
