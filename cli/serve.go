@@ -241,6 +241,7 @@ func (c *serveCmd) Run(ctx context.Context, s *streams) error {
 	if c.Config != "" {
 		defer c.reloadOn(ctx, syscall.SIGHUP, server, models, traces, log)()
 	}
+	collectSeldom()
 	forgetStart()
 	return serveUntil(ctx, server.Listener(l), server, httpOptions{tls: tls, log: log, maxHeader: c.MaxHeader, grace: c.Drain, draining: server.Drain, connContext: server.ConnContext})
 }
