@@ -110,10 +110,8 @@ func (c *Case) sent(name string) []*reply {
 		if r.probe != name {
 			continue
 		}
-		if why := r.unanswered(); why != "" {
-			if lost = "probe " + name + " got no answer: " + why; r.Void {
-				lost = why
-			}
+		if r.unanswered() != "" {
+			lost = r.missed("probe " + name)
 			continue
 		}
 		out = append(out, r)
@@ -142,11 +140,7 @@ func (c *Case) labelled(probe, label string) *reply {
 	}
 	for _, r := range c.replies {
 		if r.probe == probe && r.label == label {
-			if r.Void {
-				c.inconclusive("%s", r.Error)
-				return nil
-			}
-			c.inconclusive("request %s of probe %s got no answer: %s", label, probe, r.unanswered())
+			c.inconclusive("%s", r.missed("request "+label+" of probe "+probe))
 			return nil
 		}
 	}
@@ -169,6 +163,14 @@ func (r *reply) unanswered() string {
 		return "the target was busy (HTTP 429)"
 	}
 	return ""
+}
+
+// missed says that what was asked got no answer, and why.
+func (r *reply) missed(what string) string {
+	if r.Void {
+		return r.Error
+	}
+	return what + " got no answer: " + r.unanswered()
 }
 
 // unreached is whether no connection was made.

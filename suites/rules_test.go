@@ -570,6 +570,31 @@ func TestAnswerToABadRequestIsOneFail(t *testing.T) {
 	}
 }
 
+// A rule names every probe that it reads: alone, it lacks none.
+func TestRulesNameTheirProbes(t *testing.T) {
+	facts := []string{"control", "long", "short", "wide", after.name} // asked of every target
+	for _, dialect := range []string{DialectLlamaV1, DialectAzureInference, DialectOpenAI} {
+		for _, route := range []schemas.Route{schemas.Completions, schemas.Chat} {
+			g := goodOf(dialect, route)
+			for _, r := range rules {
+				cl, _ := schemas.Lookup(r.clause)
+				if !cl.Holds(dialect, route) {
+					continue
+				}
+				sent := slices.Concat(facts, r.reads)
+				for _, name := range r.reads {
+					sent = append(sent, probeByName[name].then)
+				}
+				replies := slices.DeleteFunc(slices.Clone(g.replies), func(x *reply) bool { return !slices.Contains(sent, x.probe) })
+				got, whole := judge(r.clause, schemas.Must, g.facts, replies), judge(r.clause, schemas.Must, g.facts, g.replies)
+				if got.status != whole.status && strings.Contains(got.reason, "was not sent") {
+					t.Errorf("%s on %s, %s: %s", r.clause, dialect, route, got.reason)
+				}
+			}
+		}
+	}
+}
+
 // Each cause is held against one clause: what depends on it is not judged.
 func TestOneCauseOneClause(t *testing.T) {
 	arrays := regexp.MustCompile(`"logprobs":\{"tokens":.*?"text_offset":\[[^]]*\]\}`)
