@@ -653,6 +653,12 @@ func TestOneCauseOneClause(t *testing.T) {
 				x.status = 429
 			}
 		}, map[string]reports.Status{"ERR-011": reports.Inconclusive}},
+		{"what is too long is the prompt's fault in one refusal, the cap's in the next", func(x *transcript) {
+			if x.probe == "bad.numbers" && (x.label == "max_tokens -1" || x.label == "n 0") {
+				param := map[string]string{"max_tokens -1": "prompt", "n 0": "max_tokens"}[x.label]
+				x.body = `{"error":{"message":"prompt and max_tokens are too long","type":"invalid_request_error","param":"` + param + `","code":null}}`
+			}
+		}, map[string]reports.Status{"ERR-021": reports.Pass}},
 		{"broken JSON is a server error", func(x *transcript) {
 			if x.probe == "bad.numbers" && strings.Contains(x.label, "NaN") {
 				x.status = 500
